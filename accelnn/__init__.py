@@ -1,0 +1,110 @@
+"""Train multilayer perceptrons from Python at the speed of the machine.
+
+>>> from accelnn import Dense, Sequential, load_dataset
+>>> data = load_dataset("digits")
+>>> model = Sequential([Dense(32, "relu"), Dense(10, "softmax")], seed=0)
+>>> history = model.fit(data.x_train / 16, data.y_train, epochs=20, batch_size=32)
+>>> model.evaluate(data.x_test / 16, data.y_test, metrics="accuracy")["accuracy"] > 0.9
+True
+
+Importing this package imports no compiler and no CUDA module; names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from accelnn import errors
+    from accelnn.arrays import Backend, describe_environment, get_backend
+    from accelnn.data import Dataset, load_dataset
+    from accelnn.network import (
+        Activation,
+        BatchNorm,
+        Constant,
+        Dense,
+        Dropout,
+        Layer,
+        LayerNorm,
+        Normal,
+        Rescaling,
+        Uniform,
+    )
+    from accelnn.training import (
+        SGD,
+        Adam,
+        AdamW,
+        Callback,
+        EarlyStopping,
+        History,
+        RMSprop,
+        Sequential,
+        StopOnTarget,
+        load_model,
+        schedules,
+    )
+
+_ROOMS = {
+    "accelnn": ("errors",),
+    "accelnn.arrays": ("Backend", "describe_environment", "get_backend"),
+    "accelnn.data": ("Dataset", "load_dataset"),
+    "accelnn.network": (
+        "Activation", "BatchNorm", "Constant", "Dense", "Dropout", "Layer", "LayerNorm", "Normal", "Rescaling",
+        "Uniform",
+    ),
+    "accelnn.training": (
+        "SGD", "Adam", "AdamW", "Callback", "EarlyStopping", "History", "RMSprop", "Sequential", "StopOnTarget",
+        "load_model", "schedules",
+    ),
+}  # fmt: skip
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [
+    "SGD",
+    "Activation",
+    "Adam",
+    "AdamW",
+    "Backend",
+    "BatchNorm",
+    "Callback",
+    "Constant",
+    "Dataset",
+    "Dense",
+    "Dropout",
+    "EarlyStopping",
+    "History",
+    "Layer",
+    "LayerNorm",
+    "Normal",
+    "RMSprop",
+    "Rescaling",
+    "Sequential",
+    "StopOnTarget",
+    "Uniform",
+    "describe_environment",
+    "errors",
+    "get_backend",
+    "load_dataset",
+    "load_model",
+    "schedules",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its room at its first use (PEP 562)."""
+    room = _ROOM_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module 'accelnn' has no attribute {name!r}")
+    if room == __name__:
+        return importlib.import_module(f"{room}.{name}")
+    value = getattr(importlib.import_module(room), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted([*__all__, "__version__"])

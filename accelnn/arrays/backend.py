@@ -1,0 +1,127 @@
+"""A backend: where arrays live and which array module computes with them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accelnn.arrays import cuda_probe
+from accelnn.arrays.namespace import is_cupy
+from accelnn.arrays.ops import PlainOps
+from accelnn.arrays.typing import Array, Namespace
+from accelnn.errors import BackendError, invalid, unknown_name, wrong_type
+
+_logger = logging.getLogger("accelnn")
+_fallback_told = threading.Event()
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where a model computes; get one from get_backend.
+
+    name: "cpu" or "cuda".
+    device: "cpu", or "cuda:N" for device N.
+    xp: the array module, ``numpy`` or ``cupy``.
+
+    Backends are equal when these are. A pickled backend is looked up again where it is loaded.
+    """
+
+    name: str
+    device: str
+    xp: Namespace
+
+    def __reduce__(self) -> tuple[Callable[[str], Backend], tuple[str]]:
+        return get_backend, (self.device,)
+
+    @property
+    def ops(self) -> PlainOps:
+        """The operations that layers are written in."""
+        return PlainOps()
+
+    def asarray(self, x: Any, dtype: Any = None) -> Array:
+        """Return ``x`` (array of any backend, or nested sequence) as an array of this backend.
+
+        ``dtype`` is a name or a dtype of ``xp``; None keeps that of ``x``. Nothing is copied that already
+        is on this backend in this dtype.
+        """
+        if self.name == "cpu":
+            return np.asarray(self.to_host(x) if is_cupy(x) else x, dtype=dtype)
+        with self.active():
+            return self.xp.asarray(x, dtype=dtype)
+
+    def to_host(self, x: Array) -> npt.NDArray[Any]:
+        """Return an array of any backend as a NumPy array of the same dtype; waits for its computation."""
+        host: npt.NDArray[Any] = x.get() if is_cupy(x) else np.asarray(x)
+        return host
+
+    def synchronize(self) -> None:
+        """Wait until everything that was started on the device is done; nothing to do on a CPU."""
+        if self.name == "cuda":
+            self._cuda_device().synchronize()
+
+    def active(self) -> AbstractContextManager[Any]:
+        """Return a context in which new arrays and computations go to this device."""
+        if self.name == "cpu":
+            return contextlib.nullcontext()
+        context: AbstractContextManager[Any] = self._cuda_device()
+        return context
+
+    def _cuda_device(self) -> Any:
+        return self.xp.cuda.Device(int(self.device.partition(":")[2]))
+
+
+def get_backend(spec: str | Backend = "auto") -> Backend:
+    """Return the backend that ``spec`` asks for.
+
+    "cpu" is NumPy. "cuda" (device 0) and "cuda:N" are requirements: BackendError says why the device
+    cannot be used and what to install. "auto" is a preference: device 0 if it works, else the CPU, and the
+    reason goes once per process to the logger "accelnn" at level INFO. A Backend is returned as it is.
+    Raises ArgumentError for another string and ArgumentTypeError for another type.
+    """
+    if isinstance(spec, Backend):
+        return spec
+    if not isinstance(spec, str):
+        raise wrong_type("backend", spec, 'use "auto", "cpu", "cuda", "cuda:N" or a Backend')
+    if spec == "auto":
+        return _preferred()
+    if spec == "cpu":
+        return Backend("cpu", "cpu", np)
+    return _cuda_backend(_device_index(spec))
+
+
+def _device_index(spec: str) -> int:
+    name, colon, number = spec.partition(":")
+    if name != "cuda":
+        raise unknown_name("backend", spec, ("auto", "cpu", "cuda", "cuda:N"))
+    if not colon:
+        return 0
+    if not (number.isascii() and number.isdigit()):
+        raise invalid("backend", spec, 'number the device, as in "cuda:0"')
+    return int(number)
+
+
+def _cuda_backend(index: int) -> Backend:
+    problem = cuda_probe.find_problem(index)
+    if problem is not None:
+        raise BackendError(
+            f"backend 'cuda:{index}' cannot be used: {problem.cause}; to fix it, {problem.remedy}; or use backend 'cpu'"
+        )
+    return Backend("cuda", f"cuda:{index}", cuda_probe.cupy_module())
+
+
+def _preferred() -> Backend:
+    problem = cuda_probe.find_problem()
+    if problem is None:
+        return _cuda_backend(0)
+    if not _fallback_told.is_set():
+        _fallback_told.set()
+        _logger.info("backend 'auto' is the CPU: %s (for CUDA, %s)", problem.cause, problem.remedy)
+    return get_backend("cpu")

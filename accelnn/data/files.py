@@ -1,0 +1,57 @@
+"""Guards around files that somebody else wrote: they may be missing, damaged or made to do harm."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from accelnn.errors import AccelnnError, DataError, wrong_type
+
+# DEFLATE turns one byte into at most 1032 (zlib's technical notes, "Maximum Compression Factor").
+MAX_EXPANSION = 1032
+
+
+def as_path(argument: str, value: object) -> Path:
+    """Return ``value`` (text or path-like) as a path, a leading ``~`` replaced by the home directory."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise wrong_type(argument, value, "use a path")
+    text = os.fspath(value)
+    if not isinstance(text, str):
+        raise wrong_type(argument, value, "use a path of text, not of bytes")
+    return Path(os.path.expanduser(text))
+
+
+def existing_file(path: str | os.PathLike[str]) -> Path:
+    """Return ``path`` if a regular file is there; devices and pipes could be endless and are refused."""
+    found = as_path("path", path)
+    # os.path answers False where Path.is_file raises: over-long names, unreadable parents.
+    if not os.path.isfile(found):
+        kind = "not a regular file" if os.path.exists(found) else "not there"
+        raise DataError(f"{found}: the file is {kind}: check the path")
+    return found
+
+
+def existing_folder(argument: str, path: str | os.PathLike[str]) -> Path:
+    """Return ``path`` if a directory is there; ``argument`` is what the error calls it."""
+    found = as_path(argument, path)
+    if not os.path.isdir(found):
+        raise DataError(f"{argument} is {str(found)!r}: no such directory: check the path")
+    return found
+
+
+@contextmanager
+def reading(path: Path, fix: str) -> Iterator[None]:
+    """Turn whatever goes wrong while foreign bytes are decoded into one ``DataError`` about ``path``.
+
+    The net is as wide as ``Exception`` on purpose: the decoders below (gzip, zipfile, NumPy's header
+    parser) raise a dozen unrelated types on damaged input. The cause stays attached.
+    """
+    try:
+        yield
+    except AccelnnError:
+        raise
+    except Exception as cause:
+        detail = " ".join(str(cause).split())[:200] or type(cause).__name__
+        raise DataError(f"{path}: cannot be read ({detail}): {fix}") from cause

@@ -1,0 +1,74 @@
+"""Every error that a caller can cause, and the helpers that word them.
+
+Each error is also the built-in that a caller would expect (``ValueError``, ``TypeError`` or
+``RuntimeError``). A message names the argument, the value that was seen and the fix.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AccelnnError(Exception):
+    """Base of all errors raised on purpose by accelnn."""
+
+
+class ArgumentError(AccelnnError, ValueError):
+    """An argument has the right type and a value that cannot be used."""
+
+
+class ArgumentTypeError(AccelnnError, TypeError):
+    """An argument has the wrong type."""
+
+
+class ShapeError(ArgumentError):
+    """An array has a shape that does not fit its use."""
+
+
+class DataError(AccelnnError, ValueError):
+    """A data set cannot be found, read or trusted."""
+
+
+class ModelFileError(AccelnnError, ValueError):
+    """A model file cannot be read or is not a model file."""
+
+
+class BackendError(AccelnnError, RuntimeError):
+    """The requested backend cannot be used on this machine."""
+
+
+class NotBuiltError(AccelnnError, RuntimeError):
+    """The network does not know its number of inputs yet."""
+
+
+class DivergenceError(AccelnnError, RuntimeError):
+    """Training produced a loss that is not a finite number."""
+
+
+class AccelnnWarning(UserWarning):
+    """A surprise that does not stop the work."""
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """Return ``repr(value)``, cut to ``limit`` characters for use in a message."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def invalid(argument: str, value: object, fix: str) -> ArgumentError:
+    """Return the error for an unusable value, e.g. ``invalid("epochs", -1, "use an integer >= 0")``."""
+    return ArgumentError(f"{argument} is {shown(value)}: {fix}")
+
+
+def wrong_type(argument: str, value: object, fix: str) -> ArgumentTypeError:
+    """Return the error for a value of an unusable type."""
+    return ArgumentTypeError(f"{argument} is {shown(value)} of type {type(value).__name__}: {fix}")
+
+
+def unknown_name(argument: str, value: object, known: Iterable[str]) -> ArgumentError:
+    """Return the error for a name that is not among ``known``; it proposes the nearest one."""
+    names = sorted(known)
+    near = difflib.get_close_matches(str(value).lower(), names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return ArgumentError(f"{argument} is {shown(value)}: {hint}known names are {', '.join(names)}")

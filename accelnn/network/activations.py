@@ -1,0 +1,62 @@
+"""The names of the activations, the loss each one pairs with, and the weights it likes to start from.
+
+The formulas are in `accelnn.arrays.reference.activations`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accelnn.errors import unknown_name, wrong_type
+
+
+@dataclass(frozen=True)
+class ActivationEntry:
+    """What the network floor knows about an activation.
+
+    ``default_initializer`` is the name of the initializer of a `Dense` layer that ends in it.
+    ``paired_loss`` is the loss whose formula contains it, or ``None``.
+    """
+
+    name: str
+    default_initializer: str
+    paired_loss: str | None = None
+
+
+def _entry(name: str, initializer: str, loss: str | None = None) -> tuple[str, ActivationEntry]:
+    return name, ActivationEntry(name, initializer, loss)
+
+
+# Half of relu's inputs are cut off, so its weights start with twice the variance (He et al. 2015); the
+# smooth relatives behave alike. selu keeps mean 0 and variance 1 only from lecun_normal weights
+# (Klambauer et al. 2017). The others follow Glorot & Bengio 2010.
+ACTIVATION_ENTRIES: dict[str, ActivationEntry] = dict(
+    [
+        _entry("identity", "glorot_uniform"),
+        _entry("sigmoid", "glorot_uniform", "binary_cross_entropy"),
+        _entry("tanh", "glorot_uniform"),
+        _entry("relu", "he_normal"),
+        _entry("leaky_relu", "he_normal"),
+        _entry("elu", "he_normal"),
+        _entry("selu", "lecun_normal"),
+        _entry("softplus", "glorot_uniform"),
+        _entry("silu", "he_normal"),
+        _entry("gelu", "he_normal"),
+        _entry("softmax", "glorot_uniform", "cross_entropy"),
+        _entry("hard_sigmoid", "glorot_uniform"),
+        _entry("exponential", "glorot_uniform", "poisson"),
+    ]
+)
+
+
+def resolve_activation(name: str) -> ActivationEntry:
+    """Return the entry of the activation ``name``.
+
+    Raises ``ArgumentTypeError`` if ``name`` is not a string, ``ArgumentError`` (with the nearest known
+    name) if it is unknown.
+    """
+    if not isinstance(name, str):
+        raise wrong_type("activation", name, "use a name such as 'relu'")
+    if name not in ACTIVATION_ENTRIES:
+        raise unknown_name("activation", name, ACTIVATION_ENTRIES)
+    return ACTIVATION_ENTRIES[name]

@@ -1,0 +1,30 @@
+"""Training: the step and its runners, the loop, optimizers, schedules, callbacks, metrics and the history."""
+
+from accelnn.training import schedules
+from accelnn.training.callbacks import Callback, EarlyStopping, StopOnTarget
+from accelnn.training.history import History
+from accelnn.training.metrics import METRICS
+from accelnn.training.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Optimizer, RMSprop
+from accelnn.training.progress import Progress
+from accelnn.training.schedules import SCHEDULES, Schedule
+from accelnn.training.sequential import Sequential, load_model
+
+__all__ = [
+    "METRICS",
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "Optimizer",
+    "Progress",
+    "RMSprop",
+    "Schedule",
+    "Sequential",
+    "StopOnTarget",
+    "load_model",
+    "schedules",
+]

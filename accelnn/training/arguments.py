@@ -1,0 +1,77 @@
+"""Checks of the rates, fractions and amounts that callers hand to the training floor.
+
+They accept every real number type (Python, NumPy scalars), refuse booleans, which are integers to Python
+and mistakes to a reader, and word the error with the range that is allowed. Integers and flags are
+checked by ``accelnn.network.arguments``.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from accelnn.errors import invalid, wrong_type
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+
+_COMPARISONS: Final[dict[str, tuple[str, Callable[[float, float], bool]]]] = {
+    "above": (">", operator.gt),
+    "at_least": (">=", operator.ge),
+    "below": ("<", operator.lt),
+    "at_most": ("<=", operator.le),
+}
+
+
+def checked_number(argument: str, value: object, **bounds: float) -> float:
+    """Return ``value`` as a finite Python float within ``bounds``.
+
+    Args:
+        argument: name of the argument, for the message.
+        value: what the caller gave.
+        **bounds: any of ``above``, ``at_least``, ``below``, ``at_most``.
+
+    Raises:
+        ArgumentTypeError: not a real number (booleans, strings, arrays and None are not).
+        ArgumentError: NaN, infinite or out of bounds.
+
+    """
+    ranges = " and ".join(f"{_COMPARISONS[key][0]} {bound:g}" for key, bound in bounds.items())
+    fix = f"use a finite number {ranges}".rstrip()
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise wrong_type(argument, value, fix)
+    number = _as_float(value)
+    inside = all(_COMPARISONS[key][1](number, bound) for key, bound in bounds.items())
+    if not (math.isfinite(number) and inside):
+        raise invalid(argument, value, fix)
+    return number
+
+
+def checked_amounts(argument: str, values: npt.ArrayLike) -> FloatArray:
+    """Return ``values`` (any shape) as a float64 array of finite numbers >= 0.
+
+    Raises:
+        ArgumentTypeError: not an array of numbers.
+        ArgumentError: an entry that is negative, NaN or infinite.
+
+    """
+    try:
+        amounts = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise wrong_type(argument, values, "use an array of numbers >= 0") from error
+    wrong = amounts[~(np.isfinite(amounts) & (amounts >= 0))]
+    if wrong.size:
+        raise invalid(f"an entry of {argument}", float(wrong[0]), "use finite numbers >= 0")
+    return amounts
+
+
+def _as_float(value: numbers.Real) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond 1.8e308
+        return math.inf

@@ -1,0 +1,235 @@
+"""The compiled runner: mini-batch after mini-batch in one call, without the GIL, on a team of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from accelnn_kernels import tables
+from accelnn_kernels.blas import gemm_address, single_threaded_blas
+from accelnn_kernels.catalog import kernel, program_loop
+from accelnn_kernels.optimizers import N_HYPER
+from accelnn_kernels.team import new_team_memory
+
+from accelnn.network.losses import resolve_loss
+from accelnn.network.network import Network
+from accelnn.training import step
+from accelnn.training.data import TrainingData
+from accelnn.training.lowering import Fields, Program, layer_kernels, lower
+from accelnn.training.optimizers import Optimizer
+from accelnn.training.team import run_together, team_size, yield_address
+
+
+class CompiledNet(NamedTuple):
+    """What compiled operations work on: the layers, the parameters, and one thread's frame (one record)."""
+
+    layers: np.ndarray
+    parameters: np.ndarray
+    frame: np.ndarray
+
+
+@cache
+def _train_steps() -> Callable[..., None]:
+    loop: Callable[..., None] = program_loop(step.train_steps, step.train_step)
+    return loop
+
+
+@cache
+def _predict_steps() -> Callable[..., None]:
+    loop: Callable[..., None] = program_loop(step.predict_steps)
+    return loop
+
+
+class Machine:
+    """A program with the frames of its threads, ready to run."""
+
+    def __init__(self, program: Program, kernels: Fields) -> None:
+        self.program = program
+        self.counters = new_team_memory()
+        memory = program.memory
+        self.frame = np.zeros(memory.threads, tables.FRAME)
+        self.set(
+            size=memory.threads,
+            counters=self.counters.ctypes.data,
+            yield_address=yield_address(),
+            batch_size=memory.batch_size,
+            n_in=program.n_in,
+            n_out=program.n_out,
+            x_batch=program.x_batch,
+            output=program.output,
+            d_output=program.d_output,
+            scale=program.scale,
+            offset=program.offset,
+            itemsize=memory.dtype.itemsize,
+            gemm=gemm_address(memory.dtype.name),
+            **kernels,
+        )
+        self.frame["rank"] = np.arange(memory.threads)
+        self._nets = [self._net(rank) for rank in range(memory.threads)]
+
+    def set(self, **fields: float) -> None:
+        """Give fields of all frames a value."""
+        for name, value in fields.items():
+            self.frame[name] = value
+
+    def run(self, function: Callable[..., None], first: int, last: int, *outputs: np.ndarray) -> None:
+        """Call a compiled loop for the steps [first, last) on all threads; each gets its row of the outputs."""
+        arguments = [(net, first, last, *(out[rank] for out in outputs)) for rank, net in enumerate(self._nets)]
+        with single_threaded_blas():
+            if len(arguments) == 1:
+                function(*arguments[0])
+            else:
+                run_together(function, arguments, self.counters)
+
+    def _net(self, rank: int) -> CompiledNet:
+        return CompiledNet(self.program.layers, self.program.parameters, self.frame[rank : rank + 1])
+
+
+class CompiledRunner:
+    """Trains through a compiled program; see :class:`accelnn.training.runners.Runner`."""
+
+    name = "compiled"
+
+    def __init__(
+        self, network: Network, data: TrainingData, loss: str, optimizer: Optimizer, moments: tuple[Any, ...],
+        batch_size: int,
+    ) -> None:  # fmt: skip
+        formula = resolve_loss(loss)
+        threads = team_size(multiplications(network) * batch_size, batch_size)
+        program = lower(network, batch_size, threads, training=True, scores=formula.fused_activation is not None)
+        self.machine = Machine(program, _training_kernels(program, data, loss, optimizer))
+        self._keep = (network, data, moments)
+        self._place_data(data, formula.reduction == "mean", loss)
+        self._place_optimizer(network, optimizer, moments)
+
+    @property
+    def threads(self) -> int:
+        """The number of threads of the team."""
+        return self.machine.program.memory.threads
+
+    def begin_epoch(self, permutation: np.ndarray) -> None:
+        """Use ``permutation``, int64 (n_rows,), as the order of the rows from now on."""
+        self._permutation = np.ascontiguousarray(permutation, np.int64)
+        self.machine.set(permutation=self._permutation.ctypes.data, n_rows=permutation.size)
+
+    def train(self, first: int, last: int, hyper: np.ndarray, dropout_keys: np.ndarray) -> np.ndarray:
+        """Train on the mini-batches [first, last); return their losses, float64 (last - first,).
+
+        ``hyper (last - first, H)`` and ``dropout_keys (last - first, n_dropout, 2)`` have a row for each step.
+        """
+        table = np.zeros((last - first, N_HYPER))
+        table[:, : hyper.shape[1]] = hyper
+        keys = dropout_keys.astype(np.int64)
+        self.machine.set(first_step=first, hyper=table.ctypes.data, dropout_keys=keys.ctypes.data)
+        losses = np.zeros((self.threads, last - first))
+        self.machine.run(_train_steps(), first, last, losses)
+        total: np.ndarray = losses.sum(axis=0)
+        return total
+
+    def _place_data(self, data: TrainingData, mean_loss: bool, loss: str) -> None:
+        memory = self.machine.program.memory
+        n_targets = 1 if data.has_labels else data.y.shape[1]
+        element = np.int64 if data.has_labels else memory.dtype
+        self.machine.set(
+            **place_inputs(data.x),
+            targets=data.y.ctypes.data,
+            n_targets=n_targets,
+            labels=data.has_labels,
+            target_batch=memory.new(memory.batch_size * n_targets, element),
+            weights=0 if data.weights is None else data.weights.ctypes.data,
+            weight_batch=memory.new(memory.batch_size, np.float64, value=1.0),
+            mean_loss=mean_loss,
+            loss_scale=1.0 / self.machine.program.n_out if loss in MEAN_OVER_OUTPUTS else 1.0,
+        )
+
+    def _place_optimizer(self, network: Network, optimizer: Optimizer, moments: tuple[Any, ...]) -> None:
+        parameters = self.machine.program.parameters
+        memory = self.machine.program.memory
+        for name, moment in zip(("moments_1", "moments_2"), moments, strict=False):
+            parameters[name] = parameters["values"] - network.arena.values.ctypes.data + moment.ctypes.data
+        self.machine.set(
+            n_dropout=network.n_dropout,
+            partial_sums=memory.new(8 * memory.threads, np.float64),
+            penalized=is_penalized(parameters, optimizer),
+            direct=is_direct(parameters, optimizer),
+            clip_norm=optimizer.clip_norm or 0.0,
+            clip_value=optimizer.clip_value or np.inf,
+        )
+
+
+MEAN_OVER_OUTPUTS = frozenset({"mse", "mae", "huber", "poisson"})
+"""Losses that are means over the outputs of a row; the others are sums."""
+
+
+def place_inputs(x: np.ndarray) -> Fields:
+    """Return where the rows of ``x (n, n_in)`` lie; the elements of a row must be neighbours."""
+    return {"x": x.ctypes.data, "x_stride": x.strides[0] // x.itemsize, "n_rows": x.shape[0]}
+
+
+def multiplications(network: Network) -> int:
+    """Return the multiplications that one row costs in a training step: three products with every weight."""
+    return 3 * sum(parameter.size for parameter in network.arena.parameters if len(parameter.shape) == 2)
+
+
+def is_penalized(parameters: np.ndarray, optimizer: Optimizer) -> bool:
+    """Return whether gradients are changed one by one before the step."""
+    return bool(parameters["l1"].any() or parameters["l2"].any() or optimizer.clip_value is not None)
+
+
+def is_direct(parameters: np.ndarray, optimizer: Optimizer) -> bool:
+    """Return whether the step is plain gradient descent, which needs no gradients in memory."""
+    plain = optimizer.update_name == "sgd" and optimizer.clip_norm is None
+    return plain and not is_penalized(parameters, optimizer)
+
+
+def _training_kernels(program: Program, data: TrainingData, loss: str, optimizer: Optimizer) -> Fields:
+    """Return the fields of a frame that name the kernels of this training run; compiles those that are new."""
+    names = layer_kernels(program) | {"weight_gradient", "add_parts"}
+    if data.weights is not None:
+        names |= {"gather_weights", "sum_weights"}
+    if is_penalized(program.parameters, optimizer):
+        names |= {"penalize"}
+    if optimizer.clip_norm is not None:
+        names |= {"sum_of_squares", "scale"}
+    dtype = program.memory.dtype.name
+    rows_loss = loss == "cross_entropy" and not data.has_labels
+    return _addresses(names, dtype) | {
+        "gather_rows": kernel("gather_rows", data.x.dtype.name, dtype).address,
+        "gather_targets": (
+            kernel("gather_labels", "", dtype) if data.has_labels else kernel("gather_rows", dtype, dtype)
+        ).address,
+        "loss": kernel("loss", "cross_entropy_rows" if rows_loss else loss, dtype).address,
+        "update": kernel("update", optimizer.update_name, dtype).address,
+    }
+
+
+def _addresses(names: set[str], dtype: str) -> Fields:
+    addresses = {name: kernel(name, "", dtype).address for name in sorted(names)}
+    if "scale" in addresses:  # in a frame this name is the factor of the inputs
+        addresses["scale_values"] = addresses.pop("scale")
+    return addresses
+
+
+class CompiledPredictor:
+    """Computes outputs through a compiled program."""
+
+    name = "compiled"
+
+    def __init__(self, network: Network, x_dtype: str, batch_size: int, *, scores: bool) -> None:
+        threads = team_size(multiplications(network) * batch_size, batch_size)
+        program = lower(network, batch_size, threads, training=False, scores=scores)
+        dtype = program.memory.dtype.name
+        gather = {"gather_rows": kernel("gather_rows", x_dtype, dtype).address}
+        self.machine = Machine(program, _addresses(layer_kernels(program) | {"copy"}, dtype) | gather)
+        self._keep = network
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Return the outputs (n, n_out) for ``x (n, n_in)`` of the dtype given to the constructor."""
+        program = self.machine.program
+        order = np.arange(len(x))
+        output = np.empty((len(x), program.n_out), program.memory.dtype)
+        self.machine.set(**place_inputs(x), permutation=order.ctypes.data, predictions=output.ctypes.data)
+        self.machine.run(_predict_steps(), 0, -(-len(x) // program.memory.batch_size))
+        return output

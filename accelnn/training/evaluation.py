@@ -1,0 +1,55 @@
+"""Measure a network on data: its loss and metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from accelnn.arrays import reference
+from accelnn.network.losses import resolve_loss
+from accelnn.network.network import Network
+from accelnn.training.data import TrainingData
+from accelnn.training.metrics import MetricFunction
+from accelnn.training.runners import choose_predictor
+
+
+@dataclass
+class Evaluator:
+    """Computes the loss (if ``with_loss``) and the metrics of a network on ``data``, with names behind a prefix.
+
+    The loss has no penalties: it says how well the network does on the data. Dropout is off and batch normalization
+    uses its running statistics.
+    """
+
+    network: Network
+    data: TrainingData
+    loss: str
+    metrics: dict[str, MetricFunction] = field(default_factory=dict)
+    prefix: str = ""
+    with_loss: bool = True
+
+    def __post_init__(self) -> None:
+        formula = resolve_loss(self.loss)
+        self._fused = formula.fused_activation
+        self._predictor = choose_predictor(self.network, self.data.x, scores=self._fused is not None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of what ``evaluate`` returns."""
+        first = ("loss",) if self.with_loss else ()
+        return tuple(f"{self.prefix}{name}" for name in (*first, *self.metrics))
+
+    def evaluate(self) -> dict[str, float]:
+        """Return loss and metrics by name. Not-a-number is possible and is returned as it is."""
+        raw = self._predictor.predict(self.data.x)
+        values = {"loss": self._loss(raw)} if self.with_loss else {}
+        output = raw if self._fused is None else reference.ACTIVATIONS[self._fused](raw)
+        values |= {name: metric(output, self.data.y) for name, metric in self.metrics.items()}
+        return {f"{self.prefix}{name}": value for name, value in values.items()}
+
+    def _loss(self, raw: np.ndarray) -> float:
+        # In float64: a sum over a whole data set needs the digits.
+        y = self.data.y if self.data.has_labels else self.data.y.astype(np.float64)
+        loss, _ = reference.loss_and_gradient(self.loss, raw.astype(np.float64), y, self.data.weights)
+        return float(loss)

@@ -1,0 +1,202 @@
+"""What happened in a training run: one record of numbers per epoch, and how the run ended."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from accelnn.errors import AccelnnError, invalid, unknown_name, wrong_type
+from accelnn.training.metrics import resolve_mode
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_NOT_PLOTTED = ("seconds", "samples_per_s")
+
+
+class Best(NamedTuple):
+    """The best value of a metric and the index of its epoch (0 is the first)."""
+
+    epoch: int
+    value: float
+
+
+@dataclass
+class History:
+    """Numbers of every epoch, by column.
+
+    Columns are ``loss`` (training loss of the epoch, the value that was differentiated),
+    ``seconds`` (duration of the epoch), ``samples_per_s`` (training samples per second), ``val_loss`` where
+    there is validation data, and each metric as ``<metric>`` and ``val_<metric>``. ``len(history)`` is the
+    number of epochs; iteration and ``in`` go over the names of the columns, so ``dict(history)`` works.
+
+    Attributes:
+        epochs: the records, one dict per epoch.
+        runner: name of the runner that executed the steps.
+        interrupted: whether Ctrl-C ended the run.
+        stopped_because: why a callback ended the run before its last epoch; None if none did.
+
+    """
+
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    runner: str = ""
+    interrupted: bool = False
+    stopped_because: str | None = None
+
+    def record(self, **values: float) -> dict[str, float]:
+        """Append an epoch and return its record.
+
+        Args:
+            **values: the columns, real numbers (NumPy scalars too); NaN is allowed.
+
+        Raises:
+            ArgumentTypeError: a value that is not a real number.
+            ArgumentError: no values.
+
+        """
+        if not values:
+            raise invalid("values", values, "give at least one column, such as loss=0.1")
+        self.epochs.append({name: _as_float(name, value) for name, value in values.items()})
+        return self.epochs[-1]
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in record for record in self.epochs)
+
+    def __getitem__(self, name: str) -> list[float]:
+        """Return column ``name``, one float per epoch; NaN in the epochs that lack it.
+
+        Raises:
+            ArgumentError: an unknown column; the recorded ones are listed.
+
+        """
+        if name not in self:
+            raise unknown_name("column", name, self.keys())
+        return [record.get(name, math.nan) for record in self.epochs]
+
+    def keys(self) -> list[str]:
+        """Return the names of the columns in the order in which they were first recorded."""
+        return list(dict.fromkeys(name for record in self.epochs for name in record))
+
+    def to_dict(self) -> dict[str, list[float | None]]:
+        """Return all columns as lists, one entry per epoch, ready for strict JSON.
+
+        Numbers that JSON cannot hold (NaN, infinity) and missing ones become None.
+        """
+        return {name: [value if math.isfinite(value) else None for value in self[name]] for name in self}
+
+    def best(self, metric: str = "val_loss", mode: str = "auto") -> Best:
+        """Return the best value of ``metric`` and its epoch (the first of equals; NaN never wins).
+
+        Args:
+            metric: a column.
+            mode: "min", "max", or "auto" to know it from the name (see ``higher_is_better``).
+
+        Raises:
+            ArgumentError: an unknown column or mode, a name that does not tell the direction, or a column
+                without numbers.
+
+        """
+        values = self[metric]
+        sign = -1.0 if resolve_mode(metric, mode) else 1.0
+        usable = [epoch for epoch, value in enumerate(values) if not math.isnan(value)]
+        if not usable:
+            raise invalid("metric", metric, "use a column with numbers, this one is NaN in every epoch")
+        epoch = min(usable, key=lambda index: sign * values[index])
+        return Best(epoch, values[epoch])
+
+    def plot(self, path: str | PathLike[str] | None = None) -> Figure:
+        """Draw the loss and every metric over the epochs, training and validation in one panel each.
+
+        Args:
+            path: file to write; the format follows from its ending (.png, .svg, .pdf, ...). None makes a
+                figure of ``matplotlib.pyplot``, to be shown by ``pyplot.show()`` or by a notebook.
+
+        Returns:
+            The ``matplotlib.figure.Figure``.
+
+        Raises:
+            ArgumentError: nothing recorded yet, an unknown file format, or a file that cannot be written.
+            ArgumentTypeError: ``path`` is no path.
+            AccelnnError: Matplotlib is not installed.
+
+        """
+        panels = self._panels()
+        if not panels:
+            raise invalid("history", self.keys(), "train for an epoch first, there is nothing to plot")
+        target = None if path is None else _checked_path(path)
+        figure = _new_figure(len(panels), interactive=target is None)
+        for axes, names in zip(figure.axes, panels.values(), strict=True):
+            self._draw(axes, names)
+        if target is not None:
+            _write(figure, target)
+        return figure
+
+    def _panels(self) -> dict[str, list[str]]:
+        """Return the columns by metric: ``{"loss": ["loss", "val_loss"], ...}``."""
+        panels: dict[str, list[str]] = {}
+        for name in self:
+            if name not in _NOT_PLOTTED:
+                panels.setdefault(name.removeprefix("val_"), []).append(name)
+        return panels
+
+    def _draw(self, axes: Axes, names: list[str]) -> None:
+        epochs = range(1, len(self) + 1)
+        for name in names:
+            axes.plot(epochs, self[name], label=name, marker="." if len(self) < 30 else None)
+        axes.set_xlabel("epoch")
+        axes.locator_params(axis="x", integer=True)
+        axes.legend()
+
+
+def _as_float(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise wrong_type(name, value, "record a real number; a metric returns one float")
+    return float(value)
+
+
+def _checked_path(path: str | PathLike[str]) -> Path:
+    try:
+        return Path(path)
+    except TypeError as error:
+        raise wrong_type("path", path, "use the name of a file, or None") from error
+
+
+def _new_figure(n_panels: int, interactive: bool) -> Figure:
+    size = (4.8 * n_panels, 3.6)
+    try:
+        # A figure that goes to a file stays out of pyplot, which would choose a window system and keep it.
+        if interactive:
+            from matplotlib import pyplot
+
+            figure = pyplot.figure(figsize=size, layout="constrained")
+        else:
+            from matplotlib.figure import Figure
+
+            figure = Figure(figsize=size, layout="constrained")
+    except ImportError as error:
+        raise AccelnnError('plot needs Matplotlib: install it with pip install "accelnn[plot]"') from error
+    figure.subplots(1, n_panels)
+    return figure
+
+
+def _write(figure: Figure, path: Path) -> None:
+    known = figure.canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        raise invalid("path", str(path), f"use a file name that ends in .{', .'.join(sorted(known))}")
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise invalid("path", str(path), f"cannot write there ({error.strerror or error})") from error

@@ -1,0 +1,78 @@
+"""The plain runner: the training step in ordinary array code, for any backend and any layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from accelnn.arrays.typing import Array
+from accelnn.network.losses import resolve_loss
+from accelnn.network.network import Network
+from accelnn.training import step
+from accelnn.training.data import TrainingData
+from accelnn.training.optimizers import Optimizer
+from accelnn.training.plain_operations import PlainNet
+
+
+class PlainRunner:
+    """Trains through ``Layer.forward`` and ``Layer.backward``; see :class:`accelnn.training.runners.Runner`."""
+
+    name = "plain"
+    threads = 1
+
+    def __init__(
+        self,
+        network: Network,
+        data: TrainingData,
+        loss: str,
+        optimizer: Optimizer,
+        moments: tuple[Array, ...],
+        batch_size: int,
+    ) -> None:
+        asarray = network.backend.asarray
+        self._net = PlainNet(
+            network,
+            asarray(data.x),
+            batch_size,
+            scores=resolve_loss(loss).fused_activation is not None,
+            y=asarray(data.y),
+            weights=None if data.weights is None else asarray(data.weights),
+            loss=loss,
+            update_name=optimizer.update_name,
+            moments=moments,
+            clip_norm=optimizer.clip_norm,
+            clip_value=optimizer.clip_value,
+        )
+
+    def begin_epoch(self, permutation: np.ndarray) -> None:
+        """Use ``permutation``, int64 (n_rows,), as the order of the rows from now on."""
+        self._net.permutation = self._net.network.backend.asarray(permutation)
+
+    def train(self, first: int, last: int, hyper: np.ndarray, dropout_keys: np.ndarray) -> np.ndarray:
+        """Train on the mini-batches [first, last); return their losses, float64 (last - first,)."""
+        net = self._net
+        net.first_step, net.hyper, net.dropout_keys = first, hyper, dropout_keys
+        losses = np.zeros(last - first)
+        with net.network.backend.active():
+            step.train_steps(net, first, last, losses)
+        return losses
+
+
+class PlainPredictor:
+    """Computes outputs through ``Layer.forward``."""
+
+    name = "plain"
+
+    def __init__(self, network: Network, batch_size: int, *, scores: bool) -> None:
+        self._network, self._batch_size, self._scores = network, batch_size, scores
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Return the outputs (n, n_out) for ``x (n, n_in)``."""
+        network = self._network
+        net: Any = PlainNet(network, network.backend.asarray(x), self._batch_size, self._scores)
+        net.permutation = network.backend.asarray(np.arange(len(x)))
+        net.predictions = np.empty((len(x), network.n_out), network.dtype)
+        with network.backend.active():
+            step.predict_steps(net, 0, -(-len(x) // self._batch_size))
+        return net.predictions  # type: ignore[no-any-return]

@@ -1,0 +1,309 @@
+"""The model that users train: a network with ``fit``, ``evaluate`` and ``predict``."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from accelnn.arrays.backend import Backend
+from accelnn.errors import AccelnnWarning, ArgumentError, ShapeError, invalid, wrong_type
+from accelnn.network.arguments import flag, integer
+from accelnn.network.layers.base import Layer
+from accelnn.network.losses import check_pair, resolve_loss
+from accelnn.network.model_file import read_model_file
+from accelnn.network.network import Network
+from accelnn.network.saving import restore, save
+from accelnn.training.arguments import checked_number
+from accelnn.training.callbacks import Callback, CallbackList
+from accelnn.training.data import TrainingData
+from accelnn.training.evaluation import Evaluator
+from accelnn.training.fit import OptimizerState, Settings, Training
+from accelnn.training.history import History
+from accelnn.training.inputs import checked_data, checked_x
+from accelnn.training.metrics import MetricSpec, resolve_metrics
+from accelnn.training.optimizers import Optimizer, resolve_optimizer
+from accelnn.training.progress import Progress
+from accelnn.training.runners import check_runner, choose_predictor
+
+_USUAL_LOSSES = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy", "exponential": "poisson"}
+
+
+class Sequential(Network):
+    """A network of layers one after the other that can be trained.
+
+    Args:
+        layers: one layer or more, from the input to the output; a layer belongs to one model.
+        n_in: number of inputs; None takes it from the first data.
+        dtype: ``"float32"`` or ``"float64"``, of all computations.
+        backend: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or a ``Backend``.
+        seed: integer >= 0 that decides the initial weights, the order of the rows and the dropout masks; None takes a
+            new one from the operating system.
+
+    ``history`` is that of the last ``fit``, None before it.
+
+    Example:
+        >>> from accelnn import Dense, Sequential
+        >>> model = Sequential([Dense(8, "tanh"), Dense(1, "sigmoid")], seed=0)
+        >>> x = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+        >>> history = model.fit(x, [0, 1, 1, 0], epochs=300, batch_size=None, optimizer="adam", learning_rate=0.05)
+        >>> model.predict(x).tolist()
+        [0, 1, 1, 0]
+    """
+
+    history: History | None = None
+    _loss: str | None = None
+    _state: OptimizerState | None = None
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        loss: str | None = None,
+        optimizer: str | Optimizer = "adam",
+        learning_rate: Any = None,
+        epochs: int = 10,
+        batch_size: int | None = 32,
+        validation_data: tuple[Any, ...] | None = None,
+        validation_split: float = 0.0,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | str | None = None,
+        callbacks: Callback | Iterable[Callback] | None = None,
+        metrics: Iterable[MetricSpec] | MetricSpec = (),
+        verbose: int | bool = 1,
+        runner: str = "auto",
+    ) -> History:
+        """Train the model from its present weights on and return what happened.
+
+        The optimizer starts afresh at every call; ``partial_fit`` lets it go on.
+
+        Args:
+            x: inputs (n, n_in), real numbers: a NumPy array (also memory-mapped), nested lists, or an array with
+                DLPack. uint8, float32 and float64 are used as they are, others are converted once.
+            y: labels (n,) in 0..n_out-1 or rows (n, n_out) for ``cross_entropy``; else targets (n, n_out), or (n,) for
+                one output.
+            loss: name of a loss; None takes the one that belongs to the output activation (``cross_entropy`` to
+                softmax, ``binary_cross_entropy`` to sigmoid, ``poisson`` to exponential, else ``mse``).
+            optimizer: name or instance.
+            learning_rate: number > 0 or a schedule that replaces that of ``optimizer``; None keeps it.
+            epochs: passes over the data, >= 0.
+            batch_size: rows of a mini-batch, >= 1; None takes all rows (full-batch gradient descent). A last, partial
+                batch is trained on too. More than there are rows is clipped with a warning.
+            validation_data: ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate on after each epoch.
+            validation_split: fraction of the rows, in [0, 1), drawn at random with the model's seed, to hold out for
+                validation instead.
+            shuffle: draw a new order of the rows for each epoch.
+            sample_weight: (n,) numbers >= 0; the loss is a weighted mean.
+            class_weight: ``{label: number >= 0}`` or ``"balanced"``, multiplied into the weights.
+            callbacks: one or more callbacks.
+            metrics: names, or functions ``(output, target) -> float``, evaluated after each epoch on the training rows
+                (as ``accuracy``, with the weights as they are then) and on the validation data (as ``val_accuracy``).
+            verbose: 0 is silent; 1 shows progress on standard error once it takes longer than a second; 2 writes one
+                line per epoch.
+            runner: ``"auto"``, ``"compiled"`` or ``"plain"``.
+
+        Returns:
+            The history; also kept as ``model.history``. After Ctrl-C it is returned too, with ``interrupted`` set and a
+            warning.
+
+        Raises:
+            ArgumentError, ArgumentTypeError, ShapeError: an argument cannot be used; it is named.
+            DivergenceError: a loss became NaN or infinite.
+        """
+        chosen = resolve_optimizer(optimizer, learning_rate)
+        chosen_metrics = resolve_metrics(metrics)
+        observers = _observers(callbacks, verbose)
+        n_epochs = integer("epochs", epochs, minimum=0)
+        flag("shuffle", shuffle)
+        check_runner(runner)
+        name, data = self._checked_training_data(x, y, loss, sample_weight, class_weight)
+        rows, held_out = self._split_rows(data, validation_data, validation_split)
+        validation = self._validation(data, held_out, validation_data, name)
+        size = _checked_batch_size(batch_size, len(rows))
+        self._state = OptimizerState.fresh(chosen, self)
+        settings = Settings(name, n_epochs, size, shuffle, runner, rows)
+        evaluators = self._evaluators(data, rows, validation, name, chosen_metrics)
+        self.history = History()
+        return Training(self, data, settings, self._state, observers, evaluators, self.history).run()
+
+    def partial_fit(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        loss: str | None = None,
+        optimizer: str | Optimizer | None = None,
+        batch_size: int | None = 32,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | str | None = None,
+        runner: str = "auto",
+    ) -> float:
+        """Train for one pass over ``x`` and ``y``, letting the optimizer go on where it was; return the loss.
+
+        Arguments and errors are those of ``fit``. ``loss`` and ``optimizer`` None keep those of the call before; the
+        first call takes the defaults of ``fit``. A schedule sees one epoch in every call.
+        """
+        flag("shuffle", shuffle)
+        check_runner(runner)
+        chosen = None if optimizer is None else resolve_optimizer(optimizer)
+        name, data = self._checked_training_data(x, y, loss or self._loss, sample_weight, class_weight)
+        size = _checked_batch_size(batch_size, len(data))
+        if self._state is None or (chosen is not None and chosen != self._state.optimizer):
+            self._state = OptimizerState.fresh(chosen or resolve_optimizer("adam"), self)
+        settings = Settings(name, 1, size, shuffle, runner, np.arange(len(data)))
+        history = Training(self, data, settings, self._state, CallbackList()).run()
+        return history["loss"][-1] if len(history) else float("nan")
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        loss: str | None = None,
+        metrics: Iterable[MetricSpec] | MetricSpec = (),
+        sample_weight: Any = None,
+    ) -> dict[str, float]:
+        """Return the loss and the metrics on ``x`` and ``y``, as ``{"loss": ..., "accuracy": ...}``.
+
+        ``loss`` None takes that of the last training, or the one that belongs to the output activation. The loss has
+        no penalties, dropout is off. Raises as ``fit`` does, and NotBuiltError before the model has weights.
+        """
+        self.count_parameters()  # raises before the model is built: there is nothing to evaluate
+        name = self._checked_loss(loss or self._loss)
+        data = checked_data(x, y, self, name, sample_weight)
+        return Evaluator(self, data, name, resolve_metrics(metrics)).evaluate()
+
+    def predict(self, x: Any) -> np.ndarray:
+        """Return predictions for ``x (n, n_in)``, a new host array.
+
+        With a softmax output: the labels, int64 (n,). With a sigmoid output: 0 or 1, int64, (n,) for one output, else
+        (n, n_out). Otherwise: the outputs, (n, n_out), in the model's dtype.
+        """
+        output = self._outputs(x)
+        if self.output_activation == "softmax":
+            return np.asarray(output.argmax(axis=1))
+        if self.output_activation == "sigmoid":
+            decided: np.ndarray = (output > 0.5).astype(np.int64)
+            return decided.reshape(-1) if self.n_out == 1 else decided
+        return output
+
+    def predict_proba(self, x: Any) -> np.ndarray:
+        """Return probabilities (n, n_out) for ``x (n, n_in)``, in the model's dtype.
+
+        Raises ArgumentError if the model does not end in softmax or sigmoid: its outputs are not probabilities.
+        """
+        if self.output_activation not in ("softmax", "sigmoid"):
+            fix = "end the network in 'softmax' or 'sigmoid', or use predict"
+            raise invalid("the output activation", self.output_activation, fix)
+        return self._outputs(x)
+
+    def save(self, path: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None) -> None:
+        """Write the layers and their weights to one file; ``accelnn.load_model`` reads it.
+
+        ``extra`` is a mapping that JSON can hold, kept beside. The optimizer's state is not saved. Errors are those of
+        ``accelnn.network.save``.
+        """
+        save(self, path, extra=extra)
+
+    def _outputs(self, x: Any) -> np.ndarray:
+        self.count_parameters()  # raises before the model is built
+        rows = checked_x(x, self)
+        return choose_predictor(self, rows).predict(rows)
+
+    def _checked_loss(self, loss: str | None) -> str:
+        formula = resolve_loss(loss or _USUAL_LOSSES.get(self.output_activation, "mse"))
+        check_pair(formula, self.output_activation)
+        return formula.name
+
+    def _checked_training_data(
+        self, x: Any, y: Any, loss: str | None, sample_weight: Any, class_weight: Any
+    ) -> tuple[str, TrainingData]:
+        name = self._checked_loss(loss)
+        data = checked_data(x, y, self, name, sample_weight, class_weight)
+        self._loss = name
+        return name, data
+
+    def _split_rows(
+        self, data: TrainingData, validation_data: Any, validation_split: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows to train on and the rows to hold out."""
+        fraction = checked_number("validation_split", validation_split, at_least=0.0, below=1.0)
+        if fraction == 0.0:
+            return np.arange(len(data)), np.arange(0)
+        if validation_data is not None:
+            raise invalid("validation_split", validation_split, "leave it out where validation_data is given")
+        n_held_out = round(fraction * len(data))
+        if not 0 < n_held_out < len(data):
+            raise invalid("validation_split", validation_split, f"of {len(data)} rows it leaves one part empty")
+        order = self.shuffle_rng.permutation(len(data))
+        return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+
+    def _validation(
+        self, data: TrainingData, held_out: np.ndarray, validation_data: Any, loss: str
+    ) -> TrainingData | None:
+        if len(held_out):
+            return _rows_of(data, held_out)
+        if validation_data is None:
+            return None
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+            raise wrong_type("validation_data", validation_data, "use (x, y) or (x, y, sample_weight)")
+        try:
+            return checked_data(validation_data[0], validation_data[1], self, loss, *validation_data[2:])
+        except (ArgumentError, ShapeError) as error:
+            raise type(error)(f"validation_data: {error}") from error
+
+    def _evaluators(
+        self, data: TrainingData, rows: np.ndarray, validation: TrainingData | None, loss: str, metrics: dict[str, Any]
+    ) -> dict[str, Evaluator]:
+        evaluators = {}
+        if metrics:
+            trained = data if len(rows) == len(data) else _rows_of(data, rows)
+            evaluators["train"] = Evaluator(self, trained, loss, metrics, with_loss=False)
+        if validation is not None:
+            evaluators["validation"] = Evaluator(self, validation, loss, metrics, prefix="val_")
+        return evaluators
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the optimizer's state: a copy starts its optimizer afresh."""
+        return super().__getstate__() | {"_state": None}
+
+
+def load_model(
+    path: str | os.PathLike[str],
+    *,
+    backend: str | Backend = "auto",
+    custom_layers: Mapping[str, type[Layer]] | None = None,
+) -> Sequential:
+    """Return the model that ``Sequential.save`` wrote to ``path``; nothing in the file is executed.
+
+    ``custom_layers`` maps the class names of layers of your own to the classes. Raises ModelFileError for a file
+    that is missing, damaged or not a model, and for a custom layer that is not given.
+    """
+    return restore(read_model_file(path), Sequential, backend=backend, custom_layers=custom_layers)
+
+
+def _observers(callbacks: Callback | Iterable[Callback] | None, verbose: int | bool) -> CallbackList:
+    """Return the callbacks with the progress display behind them, so that it shows what they did."""
+    given = CallbackList(callbacks).callbacks
+    return CallbackList([*given, Progress(verbose)])
+
+
+def _checked_batch_size(batch_size: int | None, n: int) -> int:
+    if batch_size is None:
+        return n
+    size = integer("batch_size", batch_size)
+    if size > n:
+        message = f"batch_size is {size} and there are only {n} rows: all rows make one batch"
+        warnings.warn(message, AccelnnWarning, stacklevel=3)
+        return n
+    return size
+
+
+def _rows_of(data: TrainingData, rows: np.ndarray) -> TrainingData:
+    return TrainingData(data.x[rows], data.y[rows], None if data.weights is None else data.weights[rows])

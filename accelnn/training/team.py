@@ -1,0 +1,55 @@
+"""How many threads work on a step, and how they are started together."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from accelnn_kernels.team import ABANDONED
+
+from accelnn.arrays.environment import usable_threads
+
+ROWS_PER_THREAD = 64
+"""With fewer rows of a batch, the exchange of updated weights between the processors costs more than is saved."""
+
+MULTIPLICATIONS_PER_THREAD = 250_000
+"""With fewer multiplications a step, waiting for each other costs more than is saved."""
+
+
+def team_size(multiplications: int, batch_size: int) -> int:
+    """Return how many threads to use for steps of this many multiplications, on batches of ``batch_size`` rows."""
+    worthwhile = min(multiplications // MULTIPLICATIONS_PER_THREAD, batch_size // ROWS_PER_THREAD)
+    return max(1, min(usable_threads(), worthwhile))
+
+
+def run_together(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], counters: np.ndarray) -> None:
+    """Call ``function`` once per tuple of arguments, each in its own thread; the first one in this thread.
+
+    ``counters`` is the memory of the barrier at which the threads meet. If this thread is interrupted before it joins
+    the others, they are told to give up.
+    """
+    threads = [threading.Thread(target=function, args=one, daemon=True) for one in arguments[1:]]
+    try:
+        for thread in threads:
+            thread.start()
+        function(*arguments[0])
+    except BaseException:
+        counters[ABANDONED // 8] = 1
+        raise
+    finally:
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+
+
+def yield_address() -> int:
+    """Return the address of the C function that lets other threads have the processor."""
+    if os.name == "nt":
+        function = ctypes.windll.kernel32.SwitchToThread  # type: ignore[attr-defined]
+    else:
+        function = ctypes.CDLL(None).sched_yield
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
