@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from accelnn_kernels import tables
-from accelnn_kernels.blas import gemm_address, single_threaded_blas
 from accelnn_kernels.catalog import kernel, program_loop
+from accelnn_kernels.matmul import scratch_bytes
 from accelnn_kernels.optimizers import N_HYPER
 from accelnn_kernels.team import new_team_memory
 
@@ -63,10 +63,11 @@ class Machine:
             scale=program.scale,
             offset=program.offset,
             itemsize=memory.dtype.itemsize,
-            gemm=gemm_address(memory.dtype.name),
+            gemm=kernel("gemm", "", memory.dtype.name).address,
             **kernels,
         )
         self.frame["rank"] = np.arange(memory.threads)
+        self.frame["scratch"] = [memory.new(scratch_bytes(), np.uint8) for _ in range(memory.threads)]
         self._nets = [self._net(rank) for rank in range(memory.threads)]
 
     def set(self, **fields: float) -> None:
@@ -77,11 +78,10 @@ class Machine:
     def run(self, function: Callable[..., None], first: int, last: int, *outputs: np.ndarray) -> None:
         """Call a compiled loop for the steps [first, last) on all threads; each gets its row of the outputs."""
         arguments = [(net, first, last, *(out[rank] for out in outputs)) for rank, net in enumerate(self._nets)]
-        with single_threaded_blas():
-            if len(arguments) == 1:
-                function(*arguments[0])
-            else:
-                run_together(function, arguments, self.counters)
+        if len(arguments) == 1:
+            function(*arguments[0])
+        else:
+            run_together(function, arguments, self.counters)
 
     def _net(self, rank: int) -> CompiledNet:
         return CompiledNet(self.program.layers, self.program.parameters, self.frame[rank : rank + 1])

@@ -21,6 +21,7 @@ from accelnn_kernels import (
     optimizers,
     program,
     team,
+    tiles,
 )
 from accelnn_kernels.compiler import LOOP_FLAGS, Kernel, bind, compile_formula, compile_loop
 
@@ -63,8 +64,9 @@ SIGNATURES = {
     "running_average": _no_result(I, I, I, D),
     "layer_norm": _no_result(I, I, I, I, I, I, D),
     "layer_norm_gradient": _no_result(I, I, I, I, I, I, I, I, D),
+    "gemm": _no_result(I, I, I, I, I, I, I, I, I, I, D, D),
     "matmul": _no_result(I, I, I, I, I, I, I),
-    "matmul_transposed": _no_result(I, I, I, I, I, I, I),
+    "matmul_transposed": _no_result(I, I, I, I, I, I, I, I),
     "weight_gradient": _no_result(I, I, I, I, I, I, I, I, I, D, D),
 }
 """The C signature of every kind of kernel."""
@@ -91,6 +93,7 @@ PLAIN_KINDS = {
         normalization.running_average,
         normalization.layer_norm,
         normalization.layer_norm_gradient,
+        matmul.gemm,
         matmul.matmul,
         matmul.matmul_transposed,
         matmul.weight_gradient,
@@ -220,7 +223,20 @@ def _formulas(name: str, compiled: bool) -> dict[str, Any]:
     }
     for free_name, template in own.items() | {f.__name__: f for f in FORMULA_TEMPLATES}.items():
         scope[free_name] = finish(bind(template, scope, free_name))
+    scope |= _panels(scope, name, compiled)
     return scope
+
+
+def _panels(scope: dict[str, Any], dtype: str, compiled: bool) -> dict[str, Any]:
+    """Return the panels of a matrix product, with their tiles."""
+    make_tile = tiles.tile if compiled else tiles.python_tile
+    finish = njit(**LOOP_FLAGS) if compiled else lambda function: function
+    panels = {}
+    for name, (width, masked) in matmul.panels().items():
+        heights = {"tall": tiles.tallest(width), "4": 4, "2": 2, "1": 1}
+        bound = {f"tile_{key}": make_tile(dtype, height, width, masked) for key, height in heights.items()}
+        panels[name] = finish(bind(matmul.panel, {**scope, **bound, "tall": heights["tall"]}, name))
+    return panels
 
 
 def _constants(dtype: np.dtype) -> dict[str, Any]:
@@ -229,11 +245,8 @@ def _constants(dtype: np.dtype) -> dict[str, Any]:
         "itemsize": dtype.itemsize,
         "math": math,
         "word": np.uint32,
-        "character": np.int8,
-        "size32": np.int32,
         "smallest_moment": optimizers.SMALLEST_MOMENT[dtype.name],
-        "small_product": matmul.SMALL_PRODUCT,
-        "minimum_slice": matmul.MINIMUM_SLICE,
+        **matmul.constants(dtype),
         **activations.CONSTANTS,
         **elementary.constants(dtype),
         **team.constants(),
@@ -241,7 +254,7 @@ def _constants(dtype: np.dtype) -> dict[str, Any]:
 
 
 def _compiled_names(dtype: np.dtype) -> dict[str, Any]:
-    names = ("invoke", "measure", "atomic_load", "atomic_add", "atomic_store", "call_gemm")
+    names = ("invoke", "measure", "atomic_load", "atomic_add", "atomic_store")
     functions = {name: getattr(memory, name) for name in names}
     return memory.compiled_views(dtype) | functions | {"floor": np.floor, "sqrt": np.sqrt}
 

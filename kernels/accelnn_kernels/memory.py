@@ -123,30 +123,6 @@ def atomic_store(typing_context, address, value):
     return types.int64(address, types.int64), _ordered(store)
 
 
-@intrinsic
-def call_gemm(typing_context, address, transpose, sizes, factors, operands):
-    """Call a Fortran ``?gemm`` at ``address``: every argument goes by reference, from the stack.
-
-    ``transpose`` is two characters as int8, ``sizes`` (m, n, k, lda, ldb, ldc) as int32, ``factors`` (alpha, beta) in
-    the dtype of the matrices, ``operands`` the addresses of a, b, c.
-    """
-
-    def codegen(context, builder, signature, values):
-        def by_reference(index, item):
-            return cgutils.alloca_once_value(builder, builder.extract_value(values[index], item))
-
-        trans = [by_reference(1, i) for i in range(2)]
-        m, n, k, lda, ldb, ldc = (by_reference(2, i) for i in range(6))
-        alpha, beta = (by_reference(3, i) for i in range(2))
-        a, b, c = (builder.inttoptr(builder.extract_value(values[4], i), cgutils.voidptr_t) for i in range(3))
-        order = [*trans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc]
-        function_type = ir.FunctionType(ir.VoidType(), [item.type for item in order])
-        builder.call(builder.inttoptr(values[0], function_type.as_pointer()), order)
-        return context.get_dummy_value()
-
-    return types.void(address, transpose, sizes, factors, operands), codegen
-
-
 def _python_invoke(address: int, arguments: tuple[float, ...]) -> None:
     _foreign(None, arguments)(address)(*arguments)
 
@@ -159,18 +135,6 @@ def _foreign(result: Any, arguments: tuple[float, ...]) -> Any:
     """Return the ctypes type of a C function with these arguments: floats are doubles, others addresses or sizes."""
     kinds = [ctypes.c_double if isinstance(item, float) else ctypes.c_ssize_t for item in arguments]
     return ctypes.CFUNCTYPE(result, *kinds)
-
-
-def _python_call_gemm(address, transpose, sizes, factors, operands):
-    """Call a Fortran ``?gemm``; see :func:`call_gemm`."""
-    real = ctypes.c_float if isinstance(factors[0], np.float32) else ctypes.c_double
-    trans = [ctypes.c_int8(int(item)) for item in transpose]
-    m, n, k, lda, ldb, ldc = (ctypes.c_int32(int(item)) for item in sizes)
-    alpha, beta = (real(float(item)) for item in factors)
-    a, b, c = (ctypes.c_void_p(int(item)) for item in operands)
-    order = [*trans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc]
-    passed = [item if isinstance(item, ctypes.c_void_p) else ctypes.byref(item) for item in order]
-    ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 13)(address)(*passed)
 
 
 def _python_atomic_add(address: int, amount: int) -> int:
@@ -188,7 +152,6 @@ def _python_atomic_store(address: int, value: int) -> int:
 PYTHON_CALLS = {
     "invoke": _python_invoke,
     "measure": _python_measure,
-    "call_gemm": _python_call_gemm,
     "atomic_load": lambda address: int(view(address, (1,), np.dtype(np.int64))[0]),
     "atomic_add": _python_atomic_add,
     "atomic_store": _python_atomic_store,

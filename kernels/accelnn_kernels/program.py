@@ -119,7 +119,9 @@ def dense_backward(frame, layer):
     invoke(layer.backward, (dz, z, a, own_part(frame, layer.bias_parts, layer.n_out), rows, layer.n_out))
     if layer.dx != 0:
         dx = own(frame, layer.dx, layer.n_in)
-        invoke(frame.matmul_transposed, (frame.gemm, dz, layer.weight, dx, rows, layer.n_in, layer.n_out))
+        invoke(
+            frame.matmul_transposed, (frame.gemm, frame.scratch, dz, layer.weight, dx, rows, layer.n_in, layer.n_out)
+        )
 
 
 def activation_forward(frame, layer):

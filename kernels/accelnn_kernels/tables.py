@@ -57,11 +57,13 @@ FRAME = _table(
     " output d_output n_out predictions"
     # hyperparameters per step (steps, 6) float64; dropout keys per step (steps, layers, 2) int64
     " hyper dropout_keys n_dropout first_step"
+    # memory of this thread for a transposed piece of a weight
+    " scratch"
     # sums over threads, (size,) float64 on cache lines of their own: 8 apart
     " partial_sums"
     # flags: the loss is a mean over rows; plain gradient descent in one product; penalties or value clipping
     " mean_loss direct penalized"
-    # kernels and BLAS
+    # kernels
     " itemsize gemm matmul matmul_transposed weight_gradient gather_rows gather_targets gather_weights sum_weights"
     " loss update penalize sum_of_squares scale_values add_parts copy"
     " dropout column_sums column_squares inverse_deviation running_average"
