@@ -13,8 +13,9 @@ def identity(z):
 
 
 def sigmoid(z):
-    """Return 1 / (1 + e^-z)."""
-    return real(1) / (real(1) + exp(-z))
+    """Return 1 / (1 + e^-z), from e^-|z|: e^-z would overflow before the result underflows."""
+    decay = exp(-abs(z))
+    return (decay if z < real(0) else real(1)) / (real(1) + decay)
 
 
 def relu(z):
@@ -117,7 +118,9 @@ def silu_derivative(z, a):
 
 
 def gelu_derivative(z, a):
-    """Return da/dz of the tanh approximation of GELU."""
+    """Return da/dz of the tanh approximation of GELU; constant beyond +-100, where z * z might overflow."""
+    z = real(-100) if z < real(-100) else z
+    z = real(100) if z > real(100) else z
     s = sigmoid(gelu_argument(z))
     slope = real(2 * gelu_scale) * (real(1) + real(3 * 0.044715) * z * z)
     return s + z * s * (real(1) - s) * slope

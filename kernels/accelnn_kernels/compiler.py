@@ -19,6 +19,7 @@ import logging
 import os
 import pathlib
 import tempfile
+import threading
 import types
 import warnings
 from collections.abc import Callable, Iterator
@@ -94,23 +95,25 @@ def compile_loop(function: Callable) -> Callable:
         return numba.njit(nogil=True, cache=enabled, **LOOP_FLAGS)(function)
 
 
+_compiling = threading.RLock()
+
+
 @contextlib.contextmanager
 def caching() -> Iterator[bool]:
-    """Point Numba's cache at this version's own directory while something is decorated.
+    """Point Numba's cache at this version's own directory while something is decorated, by one thread at a time.
 
     Yields whether a cache can be written. Numba reads the directory when a function is decorated, so the
     process-wide setting is put back at once and other users of Numba do not see it.
     """
-    directory = cache_directory()
-    if directory is None:
-        yield False
-        return
-    before = numba_config.CACHE_DIR
-    numba_config.CACHE_DIR = str(directory)
-    try:
-        yield True
-    finally:
-        numba_config.CACHE_DIR = before
+    with _compiling:
+        directory = cache_directory()
+        before = numba_config.CACHE_DIR
+        if directory is not None:
+            numba_config.CACHE_DIR = str(directory)
+        try:
+            yield directory is not None
+        finally:
+            numba_config.CACHE_DIR = before
 
 
 @cache

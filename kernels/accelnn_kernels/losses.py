@@ -79,6 +79,8 @@ ELEMENTWISE = {
 }
 TEMPLATES = tuple({f.__name__: f for pair in ELEMENTWISE.values() for f in pair}.values())
 NAMES = (*ELEMENTWISE, "cross_entropy")
+MEAN_OVER_OUTPUTS = frozenset({"mse", "mae", "huber", "poisson"})
+"""Losses that are means over the outputs of a row: ``factor`` is then divided by the number of columns too."""
 
 
 def elementwise_loss(output, d, target, weights, factor, rows, columns):

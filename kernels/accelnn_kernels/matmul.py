@@ -1,15 +1,15 @@
 """Matrix products of a training step, from the register tiles of :mod:`accelnn_kernels.tiles`.
 
-There are three: forward ``x @ W``, and backward ``dz @ W^T`` and ``x^T @ dz``. All are one loop, :func:`gemm`, because a tile
-reads single numbers of its left operand and can do so along rows or along columns; only its right operand must have its
-rows in order, so ``W^T`` is transposed on the way, in pieces that stay in the cache.
+There are three: forward ``x @ W``, and backward ``dz @ W^T`` and ``x^T @ dz``. All are one loop, :func:`gemm`,
+because a tile reads single numbers of its left operand and can do so along rows or along columns; only its right
+operand must have its rows in order, so ``W^T`` is transposed on the way, in pieces that stay in the cache.
 
-Measured on one core of an AVX-512 machine (float32, 784 x 128 weights; GFLOP/s): 228 against 55 of NumPy's OpenBLAS for 10
-rows, 227 against 100 for 64, 218 against 108 for 128. OpenBLAS spends its time copying operands when they are small,
-and where it does not know a new processor it takes kernels of an older one.
+Measured on one core of an AVX-512 machine (float32, 784 x 128 weights; GFLOP/s): 228 against 55 of NumPy's OpenBLAS
+for 10 rows, 227 against 100 for 64, 218 against 108 for 128. OpenBLAS spends its time copying operands when they
+are small, and where it does not know a new processor it takes kernels of an older one.
 
-Every element of a result is summed in the order of the inner dimension, whatever the tile: a product is bitwise the same
-for any number of threads and any way of cutting its rows.
+Every element of a result is summed in the order of the inner dimension, whatever the tile: a product is bitwise the
+same for any number of threads and any way of cutting its rows.
 """
 
 from __future__ import annotations
@@ -19,25 +19,27 @@ import numpy as np
 from accelnn_kernels import tiles
 
 INNER_BLOCK = 256
-"""Inner indices that are worked through before going on to the next columns: the piece of ``b`` stays in the L1 cache."""
+"""Inner indices to work through before going on to the next columns: the piece of ``b`` stays in the L1 cache."""
 
 
 def panel(a, a_row, a_inner, b, b_row, c, c_row, rows, inner, alpha, beta, columns):
     """Compute ``rows`` rows of the columns of one tile: with the tallest tiles first, the rest with lower ones."""
     row = 0
     while rows - row >= tall:
-        tile_tall(
-            place(a, row, a_row), a_row, a_inner, b, b_row, place(c, row, c_row), c_row, inner, alpha, beta, columns
-        )
+        left, target = place(a, row, a_row), place(c, row, c_row)
+        tile_tall(left, a_row, a_inner, b, b_row, target, c_row, inner, alpha, beta, columns)
         row += tall
     while rows - row >= 4:
-        tile_4(place(a, row, a_row), a_row, a_inner, b, b_row, place(c, row, c_row), c_row, inner, alpha, beta, columns)
+        left, target = place(a, row, a_row), place(c, row, c_row)
+        tile_4(left, a_row, a_inner, b, b_row, target, c_row, inner, alpha, beta, columns)
         row += 4
     if rows - row >= 2:
-        tile_2(place(a, row, a_row), a_row, a_inner, b, b_row, place(c, row, c_row), c_row, inner, alpha, beta, columns)
+        left, target = place(a, row, a_row), place(c, row, c_row)
+        tile_2(left, a_row, a_inner, b, b_row, target, c_row, inner, alpha, beta, columns)
         row += 2
     if rows - row >= 1:
-        tile_1(place(a, row, a_row), a_row, a_inner, b, b_row, place(c, row, c_row), c_row, inner, alpha, beta, columns)
+        left, target = place(a, row, a_row), place(c, row, c_row)
+        tile_1(left, a_row, a_inner, b, b_row, target, c_row, inner, alpha, beta, columns)
 
 
 def place(address, index, stride):
@@ -120,7 +122,7 @@ def constants(dtype: np.dtype) -> dict[str, int]:
 
 
 def scratch_bytes() -> int:
-    """Return the size of a transposed piece, the same for all dtypes: a wide tile of columns, an inner block of rows."""
+    """Return the size of a transposed piece, an inner block of rows by a wide tile of columns, for any dtype."""
     return INNER_BLOCK * tiles.widest() * tiles.vector_bytes()
 
 

@@ -1,13 +1,13 @@
 """Register tiles: the innermost loop of a matrix product, in the vector instructions of this machine.
 
-A tile computes ``c <- alpha * a @ b + beta * c`` for a few rows of ``c`` and a few vectors of columns, all of which stay
-in registers while the inner dimension runs by: per inner index it loads one row of ``b`` as vectors and one number of ``a``
-per row, which it multiplies into all of them. That is how BLAS libraries work too (Goto & van de Geijn, "Anatomy of
-High-Performance Matrix Multiplication", 2008); what they add, copying both operands into another order first, does not
-pay for the small products of a training step.
+A tile computes ``c <- alpha * a @ b + beta * c`` for a few rows of ``c`` and a few vectors of columns. All of these
+stay in registers while the inner dimension runs by: per inner index the tile loads one row of ``b`` as vectors and
+one number of ``a`` per row, which it multiplies into all of them. That is how BLAS libraries work too (Goto & van
+de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008). What they add, copying both operands into
+another order first, does not pay for the small products of a training step.
 
-Loops of scalars would not become this: compilers do not keep a tile in registers across the inner loop. So a tile is
-written in LLVM's vector types, through ``numba.extending.intrinsic``.
+Loops of scalars would not become this: compilers do not keep a tile in registers across the inner loop. So a tile
+is written in LLVM's vector types, through ``numba.extending.intrinsic``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Benchmarks: run ``python -m benchmarks --help`` from the root of the project."""

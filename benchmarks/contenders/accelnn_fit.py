@@ -1,0 +1,35 @@
+"""accelnn through its compiled runner, from uint8 images, as ``Sequential.fit`` uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from accelnn import Dense, Rescaling, Sequential
+from accelnn.arrays import reference
+from accelnn.training.data import TrainingData
+from accelnn.training.fit import OptimizerState
+from accelnn.training.optimizers import resolve_optimizer
+from accelnn.training.runners import choose_runner
+from benchmarks.work import Work
+
+
+def prepare(work: Work, images: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    hidden = [Dense(n, "relu") for n in work.units[1:-1]]
+    model = Sequential([Rescaling(1 / 255), *hidden, Dense(work.units[-1], "softmax")], n_in=784, backend="cpu")
+    model.set_weights([array for pair in work.initial_weights() for array in pair])
+    state = OptimizerState.fresh(resolve_optimizer(work.optimizer, work.learning_rate), model)
+    data = TrainingData(images, labels)
+    arguments = (model, data, "cross_entropy", state.optimizer, state.moments, work.batch_size)
+    runner = choose_runner("compiled", *arguments)
+
+    def run(order: np.ndarray) -> np.ndarray:
+        steps = state.steps + np.arange(work.n_steps)
+        hyper = state.optimizer.hyper(steps, np.full(work.n_steps, work.learning_rate))
+        runner.begin_epoch(order)
+        losses = runner.train(0, work.n_steps, hyper, reference.dropout_keys(0, steps, 0))
+        state.steps += work.n_steps
+        return losses
+
+    return run
