@@ -1,5 +1,9 @@
 # `make train` and `make test` need only Python 3.11 or later and make; they set up everything else in .venv.
-PYTHON ?= python3
+# The first of these that is new enough; `make PYTHON=...` chooses another one.
+CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
+PYTHON ?= $(shell for name in $(CANDIDATES); do \
+	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$name && break; \
+	done)
 VENV := .venv
 BIN := $(VENV)/bin
 # A data folder beside the checkout is used when there is one; without it tests on MNIST skip with a reason.
@@ -28,6 +32,7 @@ clean:
 	rm -rf $(VENV) build dist
 
 $(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "accelnn needs Python 3.11 to 3.14: install one, or name it with make PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python

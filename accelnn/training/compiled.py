@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from accelnn_kernels import tables
 from accelnn_kernels.catalog import kernel, program_loop
+from accelnn_kernels.losses import MEAN_OVER_OUTPUTS
 from accelnn_kernels.matmul import scratch_bytes
 from accelnn_kernels.optimizers import N_HYPER
 from accelnn_kernels.team import new_team_memory
@@ -157,10 +158,6 @@ class CompiledRunner:
             clip_norm=optimizer.clip_norm or 0.0,
             clip_value=optimizer.clip_value or np.inf,
         )
-
-
-MEAN_OVER_OUTPUTS = frozenset({"mse", "mae", "huber", "poisson"})
-"""Losses that are means over the outputs of a row; the others are sums."""
 
 
 def place_inputs(x: np.ndarray) -> Fields:

@@ -43,9 +43,10 @@ class Evaluator:
     def evaluate(self) -> dict[str, float]:
         """Return loss and metrics by name. Not-a-number is possible and is returned as it is."""
         raw = self._predictor.predict(self.data.x)
-        values = {"loss": self._loss(raw)} if self.with_loss else {}
-        output = raw if self._fused is None else reference.ACTIVATIONS[self._fused](raw)
-        values |= {name: metric(output, self.data.y) for name, metric in self.metrics.items()}
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = {"loss": self._loss(raw)} if self.with_loss else {}
+            output = raw if self._fused is None else reference.ACTIVATIONS[self._fused](raw)
+            values |= {name: metric(output, self.data.y) for name, metric in self.metrics.items()}
         return {f"{self.prefix}{name}": value for name, value in values.items()}
 
     def _loss(self, raw: np.ndarray) -> float:

@@ -134,7 +134,8 @@ class Training:
         keys = reference.dropout_keys(self.network.dropout_seed, steps, self.network.n_dropout)
         start_s = time.perf_counter()
         losses = self._runner.train(first, last, hyper, keys)
-        self._measure((time.perf_counter() - start_s) / (last - first))
+        if last < self.settings.steps_per_epoch or self._seconds_per_step is None:
+            self._measure((time.perf_counter() - start_s) / (last - first))  # not the short last batch
         self.state.steps += last - first
         self._check_finite(epoch, first, losses)
         return losses
@@ -179,17 +180,20 @@ class EpochLoss:
             self._weights = np.diff(np.append(starts, len(order))).astype(np.float64)
         else:
             self._weights = np.add.reduceat(data.weights[order], starts)
-        self._total = self._weight = 0.0
+        # One by one, because sums of chunks would be rounded differently from run to run: time decides their lengths.
+        self._losses = np.zeros(len(starts))
+        self._n_done = 0
 
     def add(self, first: int, losses: np.ndarray) -> None:
         """Add the losses of the steps from ``first`` on."""
-        weights = self._weights[first : first + len(losses)] if self._is_mean else np.ones(len(losses))
-        self._total += float(weights @ losses)
-        self._weight += float(weights.sum()) if self._is_mean else 0.0
+        self._n_done = first + len(losses)
+        self._losses[first : self._n_done] = losses
 
     @property
     def value(self) -> float:
         """The loss so far."""
+        losses, weights = self._losses[: self._n_done], self._weights[: self._n_done]
         if not self._is_mean:
-            return self._total
-        return self._total / self._weight if self._weight > 0.0 else 0.0
+            return float(losses.sum())
+        total = float(weights.sum())
+        return float((weights * losses).sum()) / total if total > 0.0 else 0.0

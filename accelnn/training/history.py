@@ -118,7 +118,7 @@ class History:
         return Best(epoch, values[epoch])
 
     def plot(self, path: str | PathLike[str] | None = None) -> Figure:
-        """Draw the loss and every metric over the epochs, training and validation in one panel each.
+        """Draw the loss and every metric over the epochs, one panel each with training, validation and test curves.
 
         Args:
             path: file to write; the format follows from its ending (.png, .svg, .pdf, ...). None makes a
@@ -149,7 +149,7 @@ class History:
         panels: dict[str, list[str]] = {}
         for name in self:
             if name not in _NOT_PLOTTED:
-                panels.setdefault(name.removeprefix("val_"), []).append(name)
+                panels.setdefault(name.removeprefix("val_").removeprefix("test_"), []).append(name)
         return panels
 
     def _draw(self, axes: Axes, names: list[str]) -> None:

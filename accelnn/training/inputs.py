@@ -10,6 +10,7 @@ import numpy as np
 from accelnn.arrays.backend import Backend
 from accelnn.errors import ShapeError, invalid, shown, wrong_type
 from accelnn.network.network import Network
+from accelnn.training.arguments import checked_amounts, checked_number
 from accelnn.training.data import TrainingData
 
 COMPACT_DTYPES = ("uint8", "float32", "float64")
@@ -37,10 +38,9 @@ def checked_x(x: Any, network: Network) -> np.ndarray:
         raise ShapeError(f"x has shape {array.shape}: use at least one row and one column")
     if network.built and array.shape[1] != network.n_in:
         raise ShapeError(f"x has {array.shape[1]} columns: this model takes {network.n_in}")
-    array = _compact(array, network.dtype)
     _check_finite("x", array, network.dtype)
     network.build(array.shape[1])
-    return array
+    return _compact(array, network.dtype)
 
 
 def host_array(argument: str, values: Any, backend: Backend) -> np.ndarray:
@@ -77,11 +77,16 @@ def _as_array(argument: str, values: Any) -> np.ndarray:
 def _compact(array: np.ndarray, dtype: str) -> np.ndarray:
     """Return the array in a dtype that the kernels read, with neighbouring elements in each row."""
     if array.dtype.name not in COMPACT_DTYPES or not array.dtype.isnative:
-        return np.ascontiguousarray(array, dtype)
+        return aligned(array, dtype)
     rows_in_order = array.strides[0] % array.itemsize == 0 and array.strides[0] >= 0
     if array.strides[1] == array.itemsize and rows_in_order and array.flags.aligned:
         return array
-    return np.ascontiguousarray(array)
+    return aligned(array, array.dtype)
+
+
+def aligned(array: np.ndarray, dtype: Any) -> np.ndarray:
+    """Return the array in C order in ``dtype``, its elements at addresses that are multiples of their size."""
+    return np.require(array, dtype, ["C", "A"])
 
 
 def _check_finite(argument: str, array: np.ndarray, dtype: str) -> None:
@@ -110,7 +115,7 @@ def checked_data(
     """Return all training data in the form that runners rely on; builds the network if it is not built yet."""
     rows = checked_x(x, network)
     targets = checked_y(y, len(rows), network, loss)
-    weights = checked_weights(sample_weight, class_weight, targets)
+    weights = checked_weights(sample_weight, class_weight, targets, network)
     return TrainingData(rows, targets, weights)
 
 
@@ -134,7 +139,7 @@ def checked_y(y: Any, n: int, network: Network, loss: str) -> np.ndarray:
         )
     _check_finite("y", array, network.dtype)
     _check_range(array, loss)
-    return np.ascontiguousarray(array, network.dtype)
+    return aligned(array, network.dtype)
 
 
 def _target_fix(network: Network, loss: str) -> str:
@@ -150,16 +155,19 @@ def _labels(array: np.ndarray, n_classes: int) -> np.ndarray:
         raise invalid("loss", "cross_entropy", "a softmax over one output is always 1: use 2 outputs or more")
     if array.dtype.kind == "f":
         _check_finite("y", array, "float64")
-    labels = array.astype(np.int64)
-    if array.dtype.kind == "f" and not np.array_equal(labels, array):
-        raise invalid(
-            "y", array, "labels are whole numbers; for a regression end the network in 'identity' with loss='mse'"
-        )
-    low, high = int(labels.min()), int(labels.max())
+        _check_whole(array)
+    low, high = int(array.min()), int(array.max())
     if low < 0 or high >= n_classes:
         wrong = low if low < 0 else high
         raise invalid("y", wrong, f"labels lie in 0..{n_classes - 1} because the output layer has {n_classes} units")
-    return np.ascontiguousarray(labels)
+    return aligned(array, np.int64)
+
+
+def _check_whole(array: np.ndarray) -> None:
+    parts = array[array != np.floor(array)]
+    if parts.size:
+        fix = "labels are whole numbers; for a regression end the network in 'identity' with loss='mse'"
+        raise invalid("y", float(parts[0]), fix)
 
 
 def _check_range(array: np.ndarray, loss: str) -> None:
@@ -170,50 +178,43 @@ def _check_range(array: np.ndarray, loss: str) -> None:
         raise invalid("y", low, "targets of poisson are counts >= 0")
 
 
-def checked_weights(sample_weight: Any, class_weight: Any, targets: np.ndarray) -> np.ndarray | None:
+def checked_weights(sample_weight: Any, class_weight: Any, targets: np.ndarray, network: Network) -> np.ndarray | None:
     """Return the product of both weights, float64 (n,), or None if neither is given.
 
     ``sample_weight``: (n,) finite numbers >= 0, not all 0. ``class_weight``: a mapping from labels to numbers >= 0 (a
     label that is missing counts 1), or ``"balanced"`` for weights that are inverse to the frequency of a class.
     """
-    weights = None if sample_weight is None else _sample_weights(sample_weight, len(targets))
+    weights = None if sample_weight is None else _sample_weights(sample_weight, len(targets), network)
     if class_weight is not None:
-        of_classes = _class_weights(class_weight, targets)
+        of_classes = _class_weights(class_weight, targets, max(network.n_out, 2))
         weights = of_classes if weights is None else weights * of_classes
     if weights is not None and not weights.any():
-        raise invalid("sample_weight", 0.0, "all weights are 0, so there is nothing to learn from")
+        argument = "class_weight" if sample_weight is None else "sample_weight"
+        raise invalid(argument, 0.0, "all weights are 0, so there is nothing to learn from")
     return weights
 
 
-def _sample_weights(sample_weight: Any, n: int) -> np.ndarray:
-    weights = _as_array("sample_weight", sample_weight)
-    if weights.dtype.kind not in "fiub":
-        raise wrong_type("sample_weight", sample_weight, "use one number >= 0 for each row")
+def _sample_weights(sample_weight: Any, n: int, network: Network) -> np.ndarray:
+    weights = host_array("sample_weight", sample_weight, network.backend)
     if weights.shape != (n,):
         raise ShapeError(f"sample_weight has shape {weights.shape}: use ({n},), one number for each row of x")
-    return _checked_amounts("sample_weight", np.ascontiguousarray(weights, np.float64))
+    return checked_amounts("sample_weight", aligned(weights, np.float64))
 
 
-def _checked_amounts(argument: str, weights: np.ndarray) -> np.ndarray:
-    wrong: np.ndarray = weights[~(np.isfinite(weights) & (weights >= 0.0))]
-    if wrong.size:
-        raise invalid(argument, float(wrong[0]), "weights are finite and >= 0")
-    return weights
-
-
-def _class_weights(class_weight: Any, targets: np.ndarray) -> np.ndarray:
+def _class_weights(class_weight: Any, targets: np.ndarray, n_classes: int) -> np.ndarray:
     """Return the weight of the class of each row."""
     classes = _classes_of(targets)
-    counts = np.bincount(classes)
     if isinstance(class_weight, str) and class_weight == "balanced":
         # As in scikit-learn: every class that occurs has the same total weight.
+        counts = np.bincount(classes)
         balanced: np.ndarray = len(classes) / (np.count_nonzero(counts) * np.maximum(counts, 1))
         return balanced.take(classes)
     if not isinstance(class_weight, Mapping):
         raise wrong_type("class_weight", class_weight, "use a mapping such as {0: 1.0, 1: 5.0}, or 'balanced'")
-    table = np.ones(len(counts))
+    table = np.ones(n_classes)
     for label, weight in class_weight.items():
-        table[_known_label(label, len(counts))] = _class_amount(label, weight)
+        amount = checked_number(f"class_weight[{shown(label)}]", weight, at_least=0.0)
+        table[_known_label(label, n_classes)] = amount
     return table.take(classes)
 
 
@@ -233,12 +234,5 @@ def _classes_of(targets: np.ndarray) -> np.ndarray:
 
 def _known_label(label: Any, n_classes: int) -> int:
     if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or not 0 <= label < n_classes:
-        raise invalid("class_weight", label, f"its keys are labels that occur in y, in 0..{n_classes - 1}")
+        raise invalid("class_weight", label, f"its keys are labels, in 0..{n_classes - 1}")
     return int(label)
-
-
-def _class_amount(label: Any, weight: Any) -> float:
-    try:
-        return float(_checked_amounts(f"class_weight[{shown(label)}]", np.array([weight], np.float64))[0])
-    except TypeError as error:
-        raise wrong_type(f"class_weight[{shown(label)}]", weight, "use a number >= 0") from error

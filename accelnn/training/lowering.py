@@ -127,6 +127,8 @@ def _lower_layers(program: Program, layers: Sequence[Layer], training: bool, sco
         records.append(lowered)
         parameters.extend(_parameter_fields(layer, lowered))
         x, d_x = lowered["a"], d_output
+    if training and not records:  # the loss writes its gradient, though there is no layer to read it
+        d_x = program.memory.rows(program.n_out)
     program.output, program.d_output = x, d_x
     program.layers = _records(tables.LAYER, records)
     program.parameters = _records(tables.PARAMETER, parameters)

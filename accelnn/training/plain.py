@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from accelnn.arrays import PlainOps
 from accelnn.arrays.typing import Array
 from accelnn.network.losses import resolve_loss
 from accelnn.network.network import Network
@@ -29,6 +30,7 @@ class PlainRunner:
         optimizer: Optimizer,
         moments: tuple[Array, ...],
         batch_size: int,
+        ops: PlainOps,
     ) -> None:
         asarray = network.backend.asarray
         self._net = PlainNet(
@@ -36,6 +38,7 @@ class PlainRunner:
             asarray(data.x),
             batch_size,
             scores=resolve_loss(loss).fused_activation is not None,
+            ops=ops,
             y=asarray(data.y),
             weights=None if data.weights is None else asarray(data.weights),
             loss=loss,
@@ -54,7 +57,8 @@ class PlainRunner:
         net = self._net
         net.first_step, net.hyper, net.dropout_keys = first, hyper, dropout_keys
         losses = np.zeros(last - first)
-        with net.network.backend.active():
+        # A loss that is not finite is the business of the training loop, which says what may have caused it.
+        with net.network.backend.active(), np.errstate(over="ignore", invalid="ignore"):
             step.train_steps(net, first, last, losses)
         return losses
 
@@ -64,15 +68,15 @@ class PlainPredictor:
 
     name = "plain"
 
-    def __init__(self, network: Network, batch_size: int, *, scores: bool) -> None:
-        self._network, self._batch_size, self._scores = network, batch_size, scores
+    def __init__(self, network: Network, batch_size: int, ops: PlainOps, *, scores: bool) -> None:
+        self._network, self._batch_size, self._ops, self._scores = network, batch_size, ops, scores
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return the outputs (n, n_out) for ``x (n, n_in)``."""
         network = self._network
-        net: Any = PlainNet(network, network.backend.asarray(x), self._batch_size, self._scores)
+        net: Any = PlainNet(network, network.backend.asarray(x), self._batch_size, self._scores, self._ops)
         net.permutation = network.backend.asarray(np.arange(len(x)))
         net.predictions = np.empty((len(x), network.n_out), network.dtype)
-        with network.backend.active():
+        with network.backend.active(), np.errstate(over="ignore", invalid="ignore"):
             step.predict_steps(net, 0, -(-len(x) // self._batch_size))
         return net.predictions  # type: ignore[no-any-return]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from accelnn.arrays import reference
+from accelnn.arrays import PlainOps, reference
 from accelnn.arrays.typing import Array
 from accelnn.network.layers.base import ActivatedLayer, ForwardContext
 from accelnn.network.network import Network
@@ -23,13 +23,14 @@ class PlainNet:
 
     ``x``, ``y`` and ``weights`` are the data set on the backend; ``weights`` may be None. ``hyper`` and
     ``dropout_keys`` have one row per step, beginning with step ``first_step``. ``scores`` says that the loss, or the
-    caller, wants the values before the output activation.
+    caller, wants the values before the output activation. ``ops`` are the operations of layers and loss.
     """
 
     network: Network
     x: Array
     batch_size: int
     scores: bool
+    ops: PlainOps
     y: Array = None
     weights: Array = None
     loss: str = ""
@@ -58,7 +59,7 @@ def load_batch(net: PlainNet, step: int) -> None:
     net.rows = net.permutation[start : start + net.batch_size]
     net.values = reference.gather(net.x, net.rows, net.network.dtype)
     keys = None if net.dropout_keys is None else net.dropout_keys[step - net.first_step]
-    net.context = net.network.context(training=net.y is not None, dropout_keys=keys)
+    net.context = net.network.context(training=net.y is not None, dropout_keys=keys, ops=net.ops)
 
 
 def count_layers(net: PlainNet) -> int:
@@ -78,8 +79,7 @@ def forward(net: PlainNet, index: int) -> None:
 def output_gradient(net: PlainNet) -> float:
     """Replace ``values``, the output, by the gradient of the loss with respect to it; return the loss."""
     weights = None if net.weights is None else net.weights[net.rows]
-    ops = net.network.backend.ops
-    loss, net.values = ops.loss_and_gradient(net.loss, net.values, net.y[net.rows], weights)
+    loss, net.values = net.ops.loss_and_gradient(net.loss, net.values, net.y[net.rows], weights)
     return float(loss)
 
 

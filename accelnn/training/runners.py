@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from accelnn.arrays import FusedOps, PlainOps
 from accelnn.arrays.typing import Array
 from accelnn.errors import invalid, unknown_name
 from accelnn.network.network import Network
@@ -72,21 +73,21 @@ def choose_runner(
     check_runner(requested)
     arguments = (network, data, loss, optimizer, moments, batch_size)
     if requested == "plain":
-        return PlainRunner(*arguments)
+        return PlainRunner(*arguments, network.backend.ops)
     reason = _why_not_compiled(network)
     if reason is None:
         from accelnn.training.compiled import CompiledRunner
 
         return CompiledRunner(*arguments)
     _downgrade(requested, reason)
-    return PlainRunner(*arguments)
+    return PlainRunner(*arguments, _fastest_ops(network))
 
 
 def choose_predictor(network: Network, x: np.ndarray, *, scores: bool = False) -> Predictor:
     """Return the fastest way to compute outputs for inputs of the dtype of ``x``."""
     rows = max(1, min(PREDICTION_ROWS, len(x)))
     if _why_not_compiled(network) is not None:
-        return PlainPredictor(network, rows, scores=scores)
+        return PlainPredictor(network, rows, _fastest_ops(network), scores=scores)
     from accelnn.training.compiled import CompiledPredictor
 
     return CompiledPredictor(network, x.dtype.name, rows, scores=scores)
@@ -105,6 +106,11 @@ def _why_not_compiled(network: Network) -> str | None:
     from accelnn.training.lowering import why_not_lowerable
 
     return why_not_lowerable(network)
+
+
+def _fastest_ops(network: Network) -> PlainOps:
+    """Return the operations for a network that only the plain runner can execute."""
+    return FusedOps() if network.backend.name == "cpu" else network.backend.ops
 
 
 def _downgrade(requested: str, reason: str) -> None:

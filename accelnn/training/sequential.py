@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from accelnn.arrays.backend import Backend
-from accelnn.errors import AccelnnWarning, ArgumentError, ShapeError, invalid, wrong_type
+from accelnn.errors import AccelnnWarning, ArgumentError, ArgumentTypeError, invalid, wrong_type
 from accelnn.network.arguments import flag, integer
 from accelnn.network.layers.base import Layer
 from accelnn.network.losses import check_pair, resolve_loss
@@ -121,11 +121,12 @@ class Sequential(Network):
         n_epochs = integer("epochs", epochs, minimum=0)
         flag("shuffle", shuffle)
         check_runner(runner)
-        name, data = self._checked_training_data(x, y, loss, sample_weight, class_weight)
+        name = self._checked_loss(loss)
+        data = checked_data(x, y, self, name, sample_weight, class_weight)
         rows, held_out = self._split_rows(data, validation_data, validation_split)
         validation = self._validation(data, held_out, validation_data, name)
         size = _checked_batch_size(batch_size, len(rows))
-        self._state = OptimizerState.fresh(chosen, self)
+        self._loss, self._state = name, OptimizerState.fresh(chosen, self)
         settings = Settings(name, n_epochs, size, shuffle, runner, rows)
         evaluators = self._evaluators(data, rows, validation, name, chosen_metrics)
         self.history = History()
@@ -152,10 +153,12 @@ class Sequential(Network):
         flag("shuffle", shuffle)
         check_runner(runner)
         chosen = None if optimizer is None else resolve_optimizer(optimizer)
-        name, data = self._checked_training_data(x, y, loss or self._loss, sample_weight, class_weight)
+        name = self._checked_loss(self._loss if loss is None else loss)
+        data = checked_data(x, y, self, name, sample_weight, class_weight)
         size = _checked_batch_size(batch_size, len(data))
         if self._state is None or (chosen is not None and chosen != self._state.optimizer):
             self._state = OptimizerState.fresh(chosen or resolve_optimizer("adam"), self)
+        self._loss = name
         settings = Settings(name, 1, size, shuffle, runner, np.arange(len(data)))
         history = Training(self, data, settings, self._state, CallbackList()).run()
         return history["loss"][-1] if len(history) else float("nan")
@@ -175,7 +178,7 @@ class Sequential(Network):
         no penalties, dropout is off. Raises as ``fit`` does, and NotBuiltError before the model has weights.
         """
         self.count_parameters()  # raises before the model is built: there is nothing to evaluate
-        name = self._checked_loss(loss or self._loss)
+        name = self._checked_loss(self._loss if loss is None else loss)
         data = checked_data(x, y, self, name, sample_weight)
         return Evaluator(self, data, name, resolve_metrics(metrics)).evaluate()
 
@@ -217,17 +220,9 @@ class Sequential(Network):
         return choose_predictor(self, rows).predict(rows)
 
     def _checked_loss(self, loss: str | None) -> str:
-        formula = resolve_loss(loss or _USUAL_LOSSES.get(self.output_activation, "mse"))
+        formula = resolve_loss(_USUAL_LOSSES.get(self.output_activation, "mse") if loss is None else loss)
         check_pair(formula, self.output_activation)
         return formula.name
-
-    def _checked_training_data(
-        self, x: Any, y: Any, loss: str | None, sample_weight: Any, class_weight: Any
-    ) -> tuple[str, TrainingData]:
-        name = self._checked_loss(loss)
-        data = checked_data(x, y, self, name, sample_weight, class_weight)
-        self._loss = name
-        return name, data
 
     def _split_rows(
         self, data: TrainingData, validation_data: Any, validation_split: float
@@ -255,7 +250,7 @@ class Sequential(Network):
             raise wrong_type("validation_data", validation_data, "use (x, y) or (x, y, sample_weight)")
         try:
             return checked_data(validation_data[0], validation_data[1], self, loss, *validation_data[2:])
-        except (ArgumentError, ShapeError) as error:
+        except (ArgumentError, ArgumentTypeError) as error:
             raise type(error)(f"validation_data: {error}") from error
 
     def _evaluators(

@@ -56,3 +56,4 @@ def predict_steps(net: Any, first: int, last: int) -> None:
         for layer in range(count_layers(net)):
             forward(net, layer)
         store_output(net, step)
+        synchronize(net)  # a last, partial batch is shared out differently: its rows must not be filled too early

@@ -29,10 +29,20 @@ def team_size(multiplications: int, batch_size: int) -> int:
 def run_together(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], counters: np.ndarray) -> None:
     """Call ``function`` once per tuple of arguments, each in its own thread; the first one in this thread.
 
-    ``counters`` is the memory of the barrier at which the threads meet. If this thread is interrupted before it joins
-    the others, they are told to give up.
+    ``counters`` is the memory of the barrier at which the threads meet. If one of them is interrupted or fails before
+    it gets there, the others are told to give up, and what it raised is raised here.
     """
-    threads = [threading.Thread(target=function, args=one, daemon=True) for one in arguments[1:]]
+    failures: list[BaseException] = []
+
+    def work(one: tuple[Any, ...]) -> None:
+        try:
+            if not counters[ABANDONED // 8]:
+                function(*one)
+        except BaseException as error:  # raised again below, by the first thread
+            counters[ABANDONED // 8] = 1
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(one,), daemon=True) for one in arguments[1:]]
     try:
         for thread in threads:
             thread.start()
@@ -41,9 +51,25 @@ def run_together(function: Callable[..., Any], arguments: Sequence[tuple[Any, ..
         counters[ABANDONED // 8] = 1
         raise
     finally:
-        for thread in threads:
-            if thread.ident is not None:
+        _join(threads)
+    if failures:
+        raise failures[0]
+
+
+def _join(threads: Sequence[threading.Thread]) -> None:
+    """Wait until no thread uses the caller's memory any more; only then let Ctrl-C through.
+
+    A thread whose start was interrupted may not be alive yet. It will find the team abandoned and touch nothing.
+    """
+    interruption: KeyboardInterrupt | None = None
+    for thread in threads:
+        while thread.is_alive():
+            try:
                 thread.join()
+            except KeyboardInterrupt as error:
+                interruption = error
+    if interruption is not None:
+        raise interruption
 
 
 def yield_address() -> int:

@@ -241,7 +241,9 @@ def _panels(scope: dict[str, Any], dtype: str, compiled: bool) -> dict[str, Any]
 
 def _constants(dtype: np.dtype) -> dict[str, Any]:
     return {
+        "__name__": __package__,  # tools that measure coverage ask a frame for its package
         "real": dtype.type,
+        "double": np.float64,  # not float, which leaves a float32 as it is in compiled code
         "itemsize": dtype.itemsize,
         "math": math,
         "word": np.uint32,

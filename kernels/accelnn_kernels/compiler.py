@@ -124,6 +124,8 @@ def cache_directory() -> pathlib.Path | None:
     another file defines.
     """
     directory = _cache_root() / f"code-{_source_hash()}"
+    if not directory.exists():
+        logger.info("compiling for this processor, which takes some seconds and happens once")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):

@@ -97,7 +97,7 @@ def elementwise_loss(output, d, target, weights, factor, rows, columns):
         for j in range(columns):
             row += value(output_[i, j], target_[i, j])
             d_[i, j] = slope(output_[i, j], target_[i, j]) * scale
-        total += count * float(row)
+        total += count * double(row)
     return total
 
 
@@ -122,7 +122,7 @@ def softmax_cross_entropy_labels(output, d, target, weights, factor, rows, colum
             d_[i, j] *= scale
         label = labels[i]
         d_[i, label] -= real(count)
-        total += count * (math.log(float(exponentials)) - float(output_[i, label] - largest))
+        total += count * (math.log(double(exponentials)) - double(output_[i, label] - largest))
     return total
 
 
@@ -150,5 +150,5 @@ def softmax_cross_entropy_rows(output, d, target, weights, factor, rows, columns
         scale = real(count) * mass / exponentials
         for j in range(columns):
             d_[i, j] = d_[i, j] * scale - real(count) * target_[i, j]
-        total += count * (float(mass) * math.log(float(exponentials)) - float(inner))
+        total += count * (double(mass) * math.log(double(exponentials)) - double(inner))
     return total

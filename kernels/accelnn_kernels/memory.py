@@ -124,11 +124,11 @@ def atomic_store(typing_context, address, value):
 
 
 def _python_invoke(address: int, arguments: tuple[float, ...]) -> None:
-    _foreign(None, arguments)(address)(*arguments)
+    _foreign(None, arguments)(int(address))(*arguments)
 
 
 def _python_measure(address: int, arguments: tuple[float, ...]) -> float:
-    return _foreign(ctypes.c_double, arguments)(address)(*arguments)
+    return _foreign(ctypes.c_double, arguments)(int(address))(*arguments)
 
 
 def _foreign(result: Any, arguments: tuple[float, ...]) -> Any:

@@ -35,7 +35,7 @@ def inverse_deviation(variance, size, epsilon, inverse):
     """Write 1 / sqrt(variance + epsilon) to ``inverse (size,)``."""
     variance_, inverse_ = vector(variance, size), vector(inverse, size)
     for j in range(size):
-        inverse_[j] = real(1) / sqrt(variance_[j] + real(epsilon))
+        inverse_[j] = inverse_root(variance_[j] + real(epsilon))
 
 
 def batch_norm(x, mean, inverse, gamma, beta, y, rows, columns):
@@ -92,10 +92,15 @@ def row_statistics(row, columns, epsilon):
     squares = real(0)
     for j in range(columns):
         squares += (row[j] - mean) * (row[j] - mean)
-    return mean, real(1) / sqrt(squares / real(columns) + real(epsilon))
+    return mean, inverse_root(squares / real(columns) + real(epsilon))
 
 
-TEMPLATES = (row_statistics,)
+def inverse_root(square):
+    """Return 1 / sqrt(square). A formula: in a loop it may become an approximation, which makes NaN of infinity."""
+    return real(1) / sqrt(square)
+
+
+TEMPLATES = (row_statistics, inverse_root)
 
 
 def layer_norm(x, gamma, beta, y, rows, columns, epsilon):

@@ -110,8 +110,8 @@ def penalize(gradients, parameters, size, l1, l2, limit):
         g = g_[i] + second * p + first * sign
         g = bound if g > bound else g
         g_[i] = -bound if g < -bound else g
-        absolute += float(abs(p))
-        squares += float(p) * float(p)
+        absolute += double(abs(p))
+        squares += double(p) * double(p)
     return l1 * absolute + 0.5 * l2 * squares
 
 
@@ -120,7 +120,7 @@ def sum_of_squares(values, size):
     values_ = vector(values, size)
     total = 0.0
     for i in range(size):
-        total += float(values_[i]) * float(values_[i])
+        total += double(values_[i]) * double(values_[i])
     return total
 
 

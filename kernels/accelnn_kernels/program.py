@@ -59,8 +59,11 @@ def synchronize(net):
 
 
 def meet(frame):
-    """Wait for the other threads; remember it if they were told to give up."""
-    if not wait(frame.counters, frame.size, frame.yield_address):
+    """Wait for the other threads; remember it if all were told to give up, and then do not wait again.
+
+    A thread that gave up and still arrived at a later meeting would count as one that is missing at an earlier one.
+    """
+    if frame.abandoned == 0 and not wait(frame.counters, frame.size, frame.yield_address):
         frame.abandoned = 1
 
 
@@ -175,7 +178,7 @@ def batch_norm_forward(frame, layer):
     average_parts(frame, layer.parts, n, mean)
     invoke(frame.column_squares, (x, mean, rows, n, part))
     average_parts(frame, layer.parts, n, variance)
-    if frame.rank == 0:
+    if frame.rank == 0 and frame.abandoned == 0:
         invoke(frame.running_average, (layer.running_mean, mean, n, layer.momentum))
         invoke(frame.running_average, (layer.running_variance, variance, n, layer.momentum))
     batch_norm_apply(frame, layer, mean, variance)

@@ -58,12 +58,12 @@ def _shares(scores: Array, target: Array) -> Array:
     """Return targets (B, K): one-hot rows for integer labels (B,), otherwise the given rows."""
     xp = namespace(scores)
     if target.ndim != 1:
-        return _matched(scores, target)
+        return matched_target(scores, target)
     classes = arange(xp, scores.shape[1], xp.int64, scores.device)
     return xp.astype(xp.astype(target, xp.int64)[:, None] == classes[None, :], scores.dtype)
 
 
-def _matched(output: Array, target: Array) -> Array:
+def matched_target(output: Array, target: Array) -> Array:
     """Return the target with the shape and dtype of the output; broadcasting would hide mistakes."""
     xp = namespace(output, target)
     if target.ndim == 1:
@@ -79,7 +79,7 @@ def _matched(output: Array, target: Array) -> Array:
 def _binary_cross_entropy(scores: Array, target: Array) -> tuple[Array, Array]:
     """Return -sum_k [y log sigmoid(s) + (1 - y) log(1 - sigmoid(s))] per row (Bishop 2006, 4.90)."""
     xp = namespace(scores)
-    y = _matched(scores, target)
+    y = matched_target(scores, target)
     terms = xp.maximum(scores, 0.0) - scores * y + xp.log1p(xp.exp(-xp.abs(scores)))
     return xp.sum(terms, axis=-1), sigmoid(scores) - y
 
@@ -87,34 +87,34 @@ def _binary_cross_entropy(scores: Array, target: Array) -> tuple[Array, Array]:
 def _poisson(scores: Array, target: Array) -> tuple[Array, Array]:
     """Return mean_k [exp(s) - y s] per row: the negative log-likelihood without its constant log(y!)."""
     xp = namespace(scores)
-    y = _matched(scores, target)
+    y = matched_target(scores, target)
     rate, n_out = exponential(scores), float(scores.shape[1])
     return xp.sum((rate - y * scores) / n_out, axis=-1), (rate - y) / n_out
 
 
 def _mse(output: Array, target: Array) -> tuple[Array, Array]:
     """Return mean_k (a - y)^2 per row."""
-    error, n_out = output - _matched(output, target), float(output.shape[1])
+    error, n_out = output - matched_target(output, target), float(output.shape[1])
     return namespace(output).sum(error * error, axis=-1) / n_out, error * (2.0 / n_out)
 
 
 def _sse(output: Array, target: Array) -> tuple[Array, Array]:
     """Return sum_k (a - y)^2 per row."""
-    error = output - _matched(output, target)
+    error = output - matched_target(output, target)
     return namespace(output).sum(error * error, axis=-1), 2.0 * error
 
 
 def _mae(output: Array, target: Array) -> tuple[Array, Array]:
     """Return mean_k |a - y| per row; the gradient at no error is 0."""
     xp = namespace(output)
-    error, n_out = output - _matched(output, target), float(output.shape[1])
+    error, n_out = output - matched_target(output, target), float(output.shape[1])
     return xp.sum(xp.abs(error), axis=-1) / n_out, xp.sign(error) / n_out
 
 
 def _huber(output: Array, target: Array) -> tuple[Array, Array]:
     """Return mean_k of e^2 / 2 where |e| <= 1, |e| - 1/2 beyond, per row (Huber 1964)."""
     xp = namespace(output)
-    error, n_out = output - _matched(output, target), float(output.shape[1])
+    error, n_out = output - matched_target(output, target), float(output.shape[1])
     clipped = xp.clip(error, -HUBER_DELTA, HUBER_DELTA)
     # With c = clip(e): c (e - c / 2) is e^2 / 2 inside and delta (|e| - delta / 2) outside.
     return xp.sum(clipped * (error - 0.5 * clipped), axis=-1) / n_out, clipped / n_out

@@ -1,0 +1,46 @@
+"""``accelnn info``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from accelnn import __version__
+from accelnn.arrays import describe_environment
+from accelnn.cli.files import print_json
+
+
+def run_info(as_json: bool) -> None:
+    """Print what is usable on this machine."""
+    environment = describe_environment() | {"accelnn": __version__}  # also in a checkout that is not installed
+    if as_json:
+        print_json(environment)
+        return
+    for title, text in _lines(environment):
+        print(f"{title:<9}{text}")
+
+
+def _lines(environment: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    cpu, numba = environment["cpu"], environment["numba"]
+    yield "accelnn", f"{environment['accelnn']}, Python {environment['python']} on {environment['platform']}"
+    yield "packages", ", ".join(f"{name} {version}" for name, version in environment["packages"].items() if version)
+    yield "cpu", f"{cpu['model']}, {cpu['cores']} cores, {cpu['usable_threads']} usable threads"
+    for library in environment["blas"]:
+        yield "blas", _blas(library)
+    usable = [name for name, works in numba["threading_layers"].items() if works]
+    yield "numba", f"{numba['threads']} threads, threading layer {numba['threading_layer']} of {', '.join(usable)}"
+    for name, backend in environment["backends"].items():
+        yield "backend", f"{name}: {_backend(backend)}"
+
+
+def _blas(library: dict[str, Any]) -> str:
+    return (
+        f"{library['name']} {library['version']} for {library['architecture']}, {library['threads']} threads "
+        f"({library['file']})"
+    )
+
+
+def _backend(backend: dict[str, Any]) -> str:
+    if backend["usable"]:
+        return "usable"
+    return f"not usable, {backend['cause']}; to use it, {backend['remedy']}"

@@ -1,0 +1,67 @@
+"""A saved model, and what it knows about the data it was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from accelnn.arrays import Backend, get_backend
+from accelnn.errors import ArgumentError
+from accelnn.network import read_model_file, restore
+from accelnn.training import Sequential
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model and what ``accelnn train`` stored beside it; a model saved from Python may know less.
+
+    dataset: name of the data it was trained on. classifies: whether its outputs are probabilities of classes.
+    class_names, feature_names: in order, where known.
+    """
+
+    model: Sequential
+    dataset: str | None
+    classifies: bool
+    class_names: list[str] | None
+    feature_names: list[str] | None
+
+
+def load_saved(path: str, backend: str) -> SavedModel:
+    """Return the model in the file ``path``; raises ModelFileError and BackendError as ``load_model`` does."""
+    usable = usable_backend(backend)
+    model_file = read_model_file(path)
+    model = restore(model_file, Sequential, backend=usable)
+    extra = model_file.extra
+    dataset = extra.get("dataset")
+    return SavedModel(
+        model,
+        dataset if isinstance(dataset, str) else None,
+        model.output_activation in ("softmax", "sigmoid"),
+        _names(extra.get("class_names"), max(2, model.n_out)),
+        _names(extra.get("feature_names"), model.n_in),
+    )
+
+
+def usable_backend(name: str) -> Backend:
+    """Return the backend that ``--backend`` names; raises ArgumentError and BackendError as ``get_backend`` does."""
+    try:
+        return get_backend(name)
+    except ArgumentError as error:
+        raise ArgumentError(f"--{error}") from error
+
+
+def describe(saved: SavedModel) -> dict[str, Any]:
+    """Return the part of a report that is about the model, JSON-able."""
+    model = saved.model
+    return {
+        "backend": model.backend.name,
+        "device": model.backend.device,
+        "dtype": model.dtype,
+        "units": model.units,
+    }
+
+
+def _names(value: Any, count: int) -> list[str] | None:
+    """Return stored names if they are as many as needed; the file may come from anywhere."""
+    fits = isinstance(value, list) and len(value) == count and all(isinstance(name, str) for name in value)
+    return value if fits else None

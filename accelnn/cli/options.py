@@ -1,0 +1,30 @@
+"""What ``accelnn train`` was asked for, as it stands on the command line: nothing is checked yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """The flags of ``accelnn train`` by name; ``as_json`` is ``--json``."""
+
+    dataset: str
+    data_dir: str | None
+    hidden: str
+    activation: str
+    optimizer: str
+    learning_rate: float | None
+    epochs: int
+    batch_size: int | None
+    dropout: float
+    l2: float
+    schedule: str
+    early_stopping: int | None
+    backend: str
+    dtype: str
+    runner: str
+    seed: int | None
+    save: str | None
+    plot: str | None
+    as_json: bool

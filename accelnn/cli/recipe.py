@@ -1,0 +1,123 @@
+"""From the flags of ``accelnn train`` to what training needs. All flags are checked before any data is read."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from accelnn.arrays import Backend
+from accelnn.cli.datasets import check_dataset_name
+from accelnn.cli.files import check_output
+from accelnn.cli.models import usable_backend
+from accelnn.cli.options import TrainOptions
+from accelnn.data import Dataset
+from accelnn.errors import invalid, unknown_name
+from accelnn.network import ACTIVATION_ENTRIES, Dense, Dropout, Layer, Rescaling
+from accelnn.network.network import DTYPES
+from accelnn.plotting import check_plot_path
+from accelnn.training import OPTIMIZERS, SCHEDULES, EarlyStopping, Optimizer, Sequential
+from accelnn.training.arguments import checked_number
+from accelnn.training.optimizers import resolve_optimizer
+from accelnn.training.runners import RUNNERS
+from accelnn.training.schedules import resolve_schedule
+
+DEFAULT_BATCH_SIZE = 128
+HELD_OUT = 0.1
+"""Fraction of the training rows that early stopping watches."""
+
+_WIDTH = re.compile("[1-9][0-9]{0,8}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The checked flags that are not used as they stand. ``widths`` are those of the hidden layers."""
+
+    widths: tuple[int, ...]
+    optimizer: Optimizer
+    backend: Backend
+    seed: int
+
+
+def checked_recipe(options: TrainOptions) -> Recipe:
+    """Return the recipe; raises errors of ``accelnn.errors`` that name the flag, the value and the fix."""
+    check_dataset_name(options.dataset)
+    _check_name("--activation", options.activation, ACTIVATION_ENTRIES)
+    _check_name("--dtype", options.dtype, DTYPES)
+    _check_name("--runner", options.runner, RUNNERS)
+    checked_number("--dropout", options.dropout, at_least=0, below=1)
+    checked_number("--l2", options.l2, at_least=0)
+    check_output("--save", options.save)
+    check_output("--plot", options.plot)
+    check_plot_path("--plot", options.plot)
+    seed = secrets.randbits(32) if options.seed is None else options.seed
+    return Recipe(_widths(options.hidden), _optimizer(options), usable_backend(options.backend), seed)
+
+
+def new_model(options: TrainOptions, recipe: Recipe, data: Dataset) -> Sequential:
+    """Return an untrained model for ``data``; it takes the rows as they are in the file."""
+    hidden = [layer for width in recipe.widths for layer in _hidden_layers(options, width)]
+    output = Dense(data.n_outputs, "identity" if data.n_classes is None else "softmax", l2=options.l2)
+    scaling = [] if data.scale == 1.0 else [Rescaling(data.scale)]
+    return Sequential(
+        [*scaling, *hidden, output],
+        n_in=data.n_features,
+        dtype=options.dtype,  # type: ignore[arg-type]  # checked above
+        backend=recipe.backend,
+        seed=recipe.seed,
+    )
+
+
+def check_data(options: TrainOptions, data: Dataset) -> None:
+    """Raise ArgumentError if there is nothing to learn from ``data``."""
+    n_rows = len(data.x_train)
+    if n_rows == 0:
+        raise invalid("--dataset", options.dataset, "it has no training rows")
+    if data.n_classes is not None and data.n_classes < 2:
+        raise invalid("--dataset", options.dataset, "all its rows have the same class, so there is nothing to learn")
+    if options.early_stopping is not None and round(HELD_OUT * n_rows) == 0:
+        fix = f"leave it out, the {n_rows} training rows are too few to hold out a tenth"
+        raise invalid("--early-stopping", options.early_stopping, fix)
+
+
+def batch_size(options: TrainOptions, data: Dataset) -> int:
+    """Return the rows of a mini-batch."""
+    n_rows = len(data.x_train)
+    if options.early_stopping is not None:
+        n_rows -= round(HELD_OUT * n_rows)
+    return min(DEFAULT_BATCH_SIZE, n_rows) if options.batch_size is None else options.batch_size
+
+
+def early_stopping(options: TrainOptions) -> EarlyStopping | None:
+    """Return the callback that ``--early-stopping`` asks for."""
+    return None if options.early_stopping is None else EarlyStopping("val_loss", patience=options.early_stopping)
+
+
+def _hidden_layers(options: TrainOptions, width: int) -> list[Layer]:
+    dense = Dense(width, options.activation, l2=options.l2)
+    return [dense, Dropout(options.dropout)] if options.dropout else [dense]
+
+
+def _check_name(flag: str, value: str, known: Iterable[str]) -> None:
+    if value not in known:
+        raise unknown_name(flag, value, known)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    if text.strip().lower() in ("", "none"):
+        return ()
+    parts = [part.strip() for part in text.split(",")]
+    if not all(_WIDTH.fullmatch(part) for part in parts):
+        raise invalid("--hidden", text, "use widths such as 128,64, or none")
+    return tuple(int(part) for part in parts)
+
+
+def _optimizer(options: TrainOptions) -> Optimizer:
+    _check_name("--optimizer", options.optimizer, OPTIMIZERS)
+    _check_name("--schedule", options.schedule, SCHEDULES)
+    rate = options.learning_rate
+    if rate is None:
+        rate = float(OPTIMIZERS[options.optimizer].learning_rate)  # type: ignore[arg-type]  # numbers, not schedules
+    rate = checked_number("--learning-rate", rate, above=0)
+    return resolve_optimizer(options.optimizer, resolve_schedule(options.schedule, rate))
