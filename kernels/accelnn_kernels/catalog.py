@@ -223,6 +223,9 @@ def _formulas(name: str, compiled: bool) -> dict[str, Any]:
     }
     for free_name, template in own.items() | {f.__name__: f for f in FORMULA_TEMPLATES}.items():
         scope[free_name] = finish(bind(template, scope, free_name))
+    for template in normalization.LOOP_TEMPLATES:
+        part = bind(template, scope, template.__name__)
+        scope[template.__name__] = njit(forceinline=True, **LOOP_FLAGS)(part) if compiled else part
     scope |= _panels(scope, name, compiled)
     return scope
 

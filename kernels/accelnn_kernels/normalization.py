@@ -100,7 +100,9 @@ def inverse_root(square):
     return real(1) / sqrt(square)
 
 
-TEMPLATES = (row_statistics, inverse_root)
+TEMPLATES = (inverse_root,)
+LOOP_TEMPLATES = (row_statistics,)
+"""Parts of loops: with the flags of formulas their sums would not vectorise."""
 
 
 def layer_norm(x, gamma, beta, y, rows, columns, epsilon):
