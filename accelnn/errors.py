@@ -51,8 +51,8 @@ class AccelnnWarning(UserWarning):
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """Return ``repr(value)``, cut to ``limit`` characters for use in a message."""
-    text = repr(value)
+    """Return ``repr(value)`` on one line, cut to ``limit`` characters for use in a message."""
+    text = " ".join(line.strip() for line in repr(value).splitlines())
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -75,6 +76,15 @@ def test_a_fault_of_accelnn_keeps_its_traceback() -> None:
         exit_code_of(raising(ZeroDivisionError()))
 
 
+def test_a_reader_that_has_seen_enough(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    closed: list[int] = []
+    monkeypatch.setattr(os, "dup2", lambda nowhere, stream: closed.append(nowhere))
+    monkeypatch.setattr(sys.stdout, "fileno", lambda: 1)
+    assert exit_code_of(raising(BrokenPipeError())) == 1
+    assert capsys.readouterr().err == ""
+    os.close(closed[0])
+
+
 def test_success() -> None:
     assert exit_code_of(lambda: None) == 0
 
@@ -134,6 +144,14 @@ def test_the_module_is_the_command() -> None:
     process = start("--version")
     assert process.communicate(timeout=60) == (run("--version").stdout, "")
     assert process.returncode == 0
+
+
+def test_the_module_in_this_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["accelnn", "--version"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("accelnn", run_name="__main__")
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith("accelnn ")
 
 
 def test_a_failure_of_the_process() -> None:

@@ -12,6 +12,7 @@ from command_line import QUICK, error_of, run, run_json
 from accelnn import Activation, Dense, Dropout, Rescaling, Sequential, load_model
 from accelnn.cli.options import TrainOptions
 from accelnn.cli.recipe import checked_recipe
+from accelnn.cli.train import Watch
 from accelnn.errors import ModelFileError
 from accelnn.training import SGD, Adam
 from accelnn.training.schedules import Constant, Cosine
@@ -212,6 +213,19 @@ def test_plot_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     message = error_of("train", "--dataset", "digits", "--plot", "curves.png", exit_code=1)
     assert 'install it with pip install "accelnn[plot]"' in message
+
+
+@pytest.mark.parametrize(
+    ("save", "message"), [((), "interrupted"), (("--save", "m.npz"), "the model so far is in m.npz")]
+)
+def test_ctrl_c_between_two_epochs(save: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Watch, "on_epoch_end", interrupt)
+    assert message in error_of("train", *QUICK, "--plot", "curves.png", *save, "--json", exit_code=130)
+    assert Path("curves.png").exists()
+    assert Path("m.npz").exists() == bool(save)
 
 
 @pytest.mark.usefixtures("no_network")
