@@ -78,8 +78,8 @@ def _compact(array: np.ndarray, dtype: str) -> np.ndarray:
     """Return the array in a dtype that the kernels read, with neighbouring elements in each row."""
     if array.dtype.name not in COMPACT_DTYPES or not array.dtype.isnative:
         return aligned(array, dtype)
-    rows_in_order = array.strides[0] % array.itemsize == 0 and array.strides[0] >= 0
-    if array.strides[1] == array.itemsize and rows_in_order and array.flags.aligned:
+    whole_elements = array.strides[0] % array.itemsize == 0
+    if array.strides[1] == array.itemsize and whole_elements and array.flags.aligned:
         return array
     return aligned(array, array.dtype)
 
@@ -103,7 +103,7 @@ def _check_finite(argument: str, array: np.ndarray, dtype: str) -> None:
 
 def _raise_not_finite(argument: str, piece: np.ndarray, start: int, dtype: str) -> None:
     limit = float(np.finfo(dtype).max)
-    position = np.argwhere(~(np.abs(piece) <= limit))[0]
+    position = np.argwhere(~(np.abs(piece.astype(np.longdouble)) <= limit))[0]
     value = piece[tuple(position)]
     where = f"{argument}[{', '.join(str(i) for i in (start + position[0], *position[1:]))}]"
     raise invalid(where, float(value), f"use values that are finite in {dtype}; fill in or drop missing values")

@@ -89,7 +89,7 @@ def lower(network: Network, batch_size: int, threads: int, *, training: bool, sc
         program.scale, program.offset = layers[0].scale, layers[0].offset
         layers = layers[1:]
     program.x_batch = memory.rows(network.n_in)
-    _lower_layers(program, layers, training, scores)
+    _lower_layers(program, layers, training, network.layers[-1] if scores else None)
     return program
 
 
@@ -109,11 +109,11 @@ def _without_idle_layers(layers: Sequence[Layer], training: bool) -> list[Layer]
     return [layer for layer in layers if not (isinstance(layer, Dropout) and (not training or layer.rate == 0.0))]
 
 
-def _lower_layers(program: Program, layers: Sequence[Layer], training: bool, scores: bool) -> None:
+def _lower_layers(program: Program, layers: Sequence[Layer], training: bool, silent: Layer | None) -> None:
     records: list[Fields] = []
     parameters: list[Fields] = []
     x, d_x = program.x_batch, 0
-    for layer, activation in _with_activations(layers, scores):
+    for layer, activation in _with_activations(layers, silent):
         lowered = _LOWERINGS[type(layer)](layer, program.memory, activation, training)
         trained_below = bool(parameters)
         d_output = program.memory.rows(layer.n_out) if training else 0
@@ -134,12 +134,14 @@ def _lower_layers(program: Program, layers: Sequence[Layer], training: bool, sco
     program.parameters = _records(tables.PARAMETER, parameters)
 
 
-def _with_activations(layers: Sequence[Layer], scores: bool) -> list[tuple[Layer, str]]:
-    """Pair each layer with the activation to apply; a dense layer takes over that of an Activation behind it."""
+def _with_activations(layers: Sequence[Layer], silent: Layer | None) -> list[tuple[Layer, str]]:
+    """Pair each layer with the activation to apply; a dense layer takes over that of an Activation behind it.
+
+    ``silent`` is the layer whose activation is left out, if there is one.
+    """
     pairs: list[tuple[Layer, str]] = []
-    for position, layer in enumerate(layers):
-        silent = scores and position == len(layers) - 1
-        activation = "identity" if silent else getattr(layer, "activation", "identity")
+    for layer in layers:
+        activation = "identity" if layer is silent else getattr(layer, "activation", "identity")
         if isinstance(layer, Activation) and pairs and isinstance(pairs[-1][0], Dense) and pairs[-1][1] == "identity":
             pairs[-1] = (pairs[-1][0], activation)
         else:

@@ -56,7 +56,7 @@ class PlainNet:
 def load_batch(net: PlainNet, step: int) -> None:
     """Take the rows of mini-batch ``step`` and this step's dropout masks."""
     start = step * net.batch_size
-    net.rows = net.permutation[start : start + net.batch_size]
+    net.rows = net.permutation[start : min(start + net.batch_size, net.permutation.shape[0])]
     net.values = reference.gather(net.x, net.rows, net.network.dtype)
     keys = None if net.dropout_keys is None else net.dropout_keys[step - net.first_step]
     net.context = net.network.context(training=net.y is not None, dropout_keys=keys, ops=net.ops)
@@ -78,8 +78,9 @@ def forward(net: PlainNet, index: int) -> None:
 
 def output_gradient(net: PlainNet) -> float:
     """Replace ``values``, the output, by the gradient of the loss with respect to it; return the loss."""
-    weights = None if net.weights is None else net.weights[net.rows]
-    loss, net.values = net.ops.loss_and_gradient(net.loss, net.values, net.y[net.rows], weights)
+    xp = net.network.backend.xp
+    weights = None if net.weights is None else xp.take(net.weights, net.rows, axis=0)
+    loss, net.values = net.ops.loss_and_gradient(net.loss, net.values, xp.take(net.y, net.rows, axis=0), weights)
     return float(loss)
 
 

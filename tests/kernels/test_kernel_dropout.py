@@ -55,6 +55,15 @@ def test_dropout(case, rate):
     case.close(y, expected, 2)
 
 
+def test_the_threshold_itself_is_kept(small_case):
+    case = small_case
+    bits = int(reference.dropout_bits(1, 1, 0, KEY, np)[0, 0])
+    x, y = case.place([[3.0]]), case.empty((1, 1))
+    for rate, kept in ((bits / 2**32, True), ((bits + 1) / 2**32, False)):
+        case.run("dropout", "", x, y, 1, 1, 0, *KEY, rate)
+        assert (y[0, 0] != 0) == kept
+
+
 def test_pieces_of_a_batch_draw_the_mask_of_the_whole(compiled_case):
     case = compiled_case
     x = case.place(np.ones((64, 9)))

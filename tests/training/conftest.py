@@ -1,22 +1,12 @@
-"""Teams of a given size, and one folder for compiled code that outlives the test session."""
+"""Teams of a given size."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from accelnn.training import compiled
-
-
-@pytest.fixture(scope="session", autouse=True)
-def kept_code(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Keep compiled code in pytest's cache folder, unless the caller of pytest says where."""
-    with pytest.MonkeyPatch.context() as patch:
-        if pytestconfig.cache is not None and "ACCELNN_CACHE_DIR" not in os.environ:
-            patch.setenv("ACCELNN_CACHE_DIR", str(pytestconfig.cache.mkdir("accelnn-code")))
-        yield
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from accelnn import Activation, BatchNorm, Dense, History, LayerNorm, Normal, Sequential
+from accelnn import Activation, BatchNorm, Dense, Dropout, History, LayerNorm, Normal, Sequential
 from accelnn.network import Layer
 
 N_ROWS, N_IN, BATCH_SIZE = 53, 5, 16
@@ -113,3 +113,23 @@ def activation_everywhere(name: str) -> list[Layer]:
         Activation(name),
         dense(3, name, initializer=Normal(0.3)),
     ]
+
+
+def said_of_runners(caplog: Any) -> list[str]:
+    """Return the log lines about the choice of a runner; others tell of compiling, where a cache is still empty."""
+    return [message for message in caplog.messages if "runner" in message]
+
+
+def weights_after_training(seed: int, threads: int | None = None, sender: Any = None) -> list[np.ndarray]:
+    """Return the weights of a small model after a few epochs, and send them to another process if there is one."""
+    from accelnn.training import compiled
+
+    if threads is not None:
+        compiled.team_size = lambda multiplications, batch_size: threads
+    layers = [BatchNorm(), dense(20, "gelu"), Dropout(0.2), LayerNorm(), dense(3, "softmax")]
+    model = Sequential(layers, seed=seed)
+    model.fit(inputs(n=400), labels(n=400), epochs=5, verbose=0, metrics="accuracy", validation_split=0.2)
+    weights = model.get_weights()
+    if sender is not None:
+        sender.send(weights)
+    return weights

@@ -31,7 +31,7 @@ print(peak_bytes() - before, 3 * model.arena.values.nbytes)
 """
 
 
-@pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="needs Linux's /proc to read the peak memory")
+@pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="needs /proc")
 def test_training_takes_little_more_than_its_data_and_three_times_its_parameters():
     finished = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     growth, parameters = (int(word) for word in finished.stdout.split())

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from accelnn_kernels.catalog import python_program_loop
 
-from accelnn import SGD, Activation, Adam, AdamW, BatchNorm, Dropout, LayerNorm, Rescaling
+from accelnn import SGD, Activation, Adam, AdamW, BatchNorm, Dropout, LayerNorm, Rescaling, Sequential
+from accelnn.arrays import reference
 from accelnn.training import compiled, step
+from accelnn.training.data import TrainingData
 from tests.training.parity import check_same_weights, dense, inputs, labels, one_hot, targets, trained
 
 TRAIN = python_program_loop(step.train_steps, step.train_step)
@@ -107,3 +109,16 @@ def test_prediction_in_python(python_program):
     expected = model.predict_proba(inputs())
     python_program()
     np.testing.assert_allclose(model.predict_proba(inputs()), expected, rtol=1e-13)
+
+
+def test_a_thread_that_gave_up_leaves_after_its_step_without_an_update(python_program):
+    model = Sequential(every_layer(), n_in=5, seed=0)
+    runner = compiled.CompiledRunner(model, TrainingData(inputs(), labels()), "cross_entropy", SGD(0.1), (), 16)
+    runner.begin_epoch(np.arange(53))
+    runner.machine.set(abandoned=1)
+    python_program()
+    before = model.get_weights()
+    losses = runner.train(0, 4, np.full((4, 1), 0.1), reference.dropout_keys(0, np.arange(4), 1))
+    assert losses[0] > 0.0
+    assert not losses[1:].any()
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))

@@ -48,7 +48,7 @@ LAYERS = {
     "dropout": lambda: [dense(7, "relu"), Dropout(0.3), dense(3)],
     "dropout first": lambda: [Dropout(0.4), dense(7, "tanh"), dense(3)],
     "dropout last": lambda: [dense(7, "tanh"), dense(3), Dropout(0.2)],
-    "three dropouts, one idle": lambda: [Dropout(0.1), dense(7), Dropout(0.0), Activation("tanh"), Dropout(0.5), dense(3)],
+    "idle dropout": lambda: [Dropout(0.1), dense(7), Dropout(0.0), Activation("tanh"), Dropout(0.5), dense(3)],
     "batch norm": lambda: [dense(7, "relu", use_bias=False), BatchNorm(), dense(3)],
     "batch norm first": lambda: [BatchNorm(), dense(3)],
     "batch norm last": lambda: [dense(3, use_bias=False), BatchNorm()],
@@ -150,6 +150,12 @@ def test_class_weights(class_weight, sample_weight, y, use_threads):
     layers = lambda: small_net(dense(3, "softmax"))  # noqa: E731
     weights = {"class_weight": class_weight, "sample_weight": sample_weight}
     check_runners_agree(use_threads, layers, y=y, teams=(1, 2), **weights, **STEADY)
+
+
+@pytest.mark.parametrize("class_weight", [{1: 3.0}, "balanced"])
+def test_class_weights_of_one_sigmoid_output(class_weight, use_threads):
+    layers = lambda: small_net(dense(1, "sigmoid"))  # noqa: E731
+    check_runners_agree(use_threads, layers, y=labels(2), teams=(1, 2), class_weight=class_weight, **STEADY)
 
 
 OPTIMIZERS = {
