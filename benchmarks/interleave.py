@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from statistics import median
+
+SETTLE_S = 0.5
+"""Pause before each turn: the thread pools of the one before go on spinning for a while."""
 
 
 @dataclass
@@ -48,6 +52,7 @@ def interleave(names: list[str], batch_size: int, optimizer: str, rounds: int, w
     contenders = [Contender.start(name, batch_size, optimizer) for name in names]
     for round_number in range(warm_up + rounds):
         for contender in contenders:
+            time.sleep(SETTLE_S)
             answers = contender.answers if round_number >= warm_up else contender.warm_up
             answers.append(contender.ask(round_number))
     for contender in contenders:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib.metadata
 import json
 import pathlib
 import subprocess
@@ -12,6 +13,10 @@ from benchmarks.interleave import Contender, ratios, spread
 
 FIRST = "accelnn_fit"
 """The contender whose ratios to the others are reported."""
+
+
+PEERS = ("jax", "jaxlib", "torch", "scikit-learn")
+"""Packages whose versions are written down."""
 
 
 def summary(contenders: list[Contender]) -> dict[str, Any]:
@@ -65,6 +70,7 @@ def write(folder: pathlib.Path, optimizer: str, results: dict[str, dict[str, Any
         library.pop("file", None)  # a path of this machine
     stem = folder / f"{date}-cpu-{optimizer}"
     about = {"date": date, "revision": _revision(), "command": command, "environment": environment}
+    about["peers"] = {name: _version(name) for name in PEERS}
     stem.with_suffix(".json").write_text(json.dumps(about | {"results": results}, indent=1) + "\n")
     cpu = environment["cpu"]
     page = stem.with_suffix(".md")
@@ -75,6 +81,13 @@ def write(folder: pathlib.Path, optimizer: str, results: dict[str, dict[str, Any
         f"round: median, smallest and largest ratio.\n\n{table(results)}\n"
     )
     return page
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _revision() -> str:

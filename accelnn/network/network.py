@@ -38,7 +38,8 @@ class Network:
     seed: integer >= 0; the same seed gives the same weights, shuffling and dropout on every backend.
         None takes a new one from the operating system.
 
-    ``shuffle_rng`` (host generator) and ``dropout_seed`` (integer below 2**63) are for the training loop.
+    ``shuffle_rng`` (host generator), ``dropout_seed`` (integer below 2**63) and ``steps_trained`` (which numbers the
+    dropout masks) are for the training loop.
     ``arena`` holds the parameters, see `accelnn.network.parameters.Arena`.
 
     Raises ``ArgumentError`` or ``ArgumentTypeError`` for an argument that cannot be used, ``BackendError``
@@ -61,6 +62,7 @@ class Network:
         self.backend = get_backend(backend)
         self.layers = checked_layers(layers)
         self.built = False
+        self.steps_trained = 0
         self._output_shape: tuple[int, ...] | None = None
         self._split_seed()
         if n_in is not None:

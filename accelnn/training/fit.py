@@ -131,12 +131,14 @@ class Training:
     def _run_chunk(self, epoch: int, first: int, last: int) -> np.ndarray:
         steps = self.state.steps + np.arange(last - first)
         hyper = self._hyper(epoch, first, last, steps)
-        keys = reference.dropout_keys(self.network.dropout_seed, steps, self.network.n_dropout)
+        masks = self.network.steps_trained + np.arange(last - first)
+        keys = reference.dropout_keys(self.network.dropout_seed, masks, self.network.n_dropout)
         start_s = time.perf_counter()
         losses = self._runner.train(first, last, hyper, keys)
         if last < self.settings.steps_per_epoch or self._seconds_per_step is None:
             self._measure((time.perf_counter() - start_s) / (last - first))  # not the short last batch
         self.state.steps += last - first
+        self.network.steps_trained += last - first
         self._check_finite(epoch, first, losses)
         return losses
 

@@ -13,7 +13,7 @@ from accelnn_kernels.team import ABANDONED
 
 from accelnn.arrays.environment import usable_threads
 
-ROWS_PER_THREAD = 64
+ROWS_PER_THREAD = 16
 """With fewer rows of a batch, the exchange of updated weights between the processors costs more than is saved."""
 
 MULTIPLICATIONS_PER_THREAD = 250_000

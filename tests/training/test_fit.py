@@ -286,3 +286,16 @@ def test_the_runner_is_chosen_in_silence_when_it_can_do_the_work(caplog):
     with caplog.at_level(logging.INFO, "accelnn"):
         assert model_of(backend="cpu").fit(inputs(), targets(), epochs=1, verbose=0).runner == "compiled"
     assert said_of_runners(caplog) == []
+
+
+def test_a_second_fit_goes_on_with_new_dropout_masks():
+    def trained(calls):
+        model = Sequential([Dropout(0.5), Dense(3, "softmax")], n_in=6, seed=0, dtype="float64", backend="cpu")
+        x = np.random.default_rng(0).normal(size=(16, 6))
+        for epochs in calls:
+            arguments = {"optimizer": "sgd", "batch_size": 4, "shuffle": False, "verbose": 0}
+            model.fit(x, np.arange(16) % 3, epochs=epochs, **arguments)
+        return model.get_weights()
+
+    for once, twice in zip(trained([2]), trained([1, 1]), strict=True):
+        np.testing.assert_array_equal(once, twice)

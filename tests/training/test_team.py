@@ -24,8 +24,8 @@ MANY = 10**9
     ("multiplications", "batch_size", "usable", "expected"),
     [
         (MANY, 1024, 4, 4),
-        (MANY, 128, 4, 2),  # 64 rows each
-        (MANY, 127, 4, 1),
+        (MANY, 32, 4, 2),  # 16 rows each
+        (MANY, 31, 4, 1),
         (500_000, 1024, 4, 2),  # 250,000 multiplications each
         (499_999, 1024, 4, 1),
         (0, 1024, 4, 1),
