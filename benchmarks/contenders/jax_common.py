@@ -25,8 +25,9 @@ def initial_state(work: Work) -> Any:
     parameters = [(jnp.asarray(w), jnp.asarray(b)) for w, b in work.initial_weights()]
     if work.optimizer == "sgd":
         return parameters
-    zeros = jax.tree.map(jnp.zeros_like, parameters)
-    return parameters, zeros, zeros, jnp.zeros((), jnp.int32)
+    # Two sets of moments with buffers of their own: all are donated to the compiled call.
+    m, v = (jax.tree.map(jnp.zeros_like, parameters) for _ in range(2))
+    return parameters, m, v, jnp.zeros((), jnp.int32)
 
 
 def make_step(work: Work, images: Any, labels: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
