@@ -252,6 +252,8 @@ def test_a_real_ctrl_c_during_a_long_chunk(threads):
         stdout=subprocess.PIPE,
         env=environment,
         text=True,
+        # A shell that starts the tests in the background lets them, and so this process, ignore the signal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     with process:
         assert process.stdout is not None
