@@ -11,7 +11,8 @@ import pytest
 @pytest.fixture(scope="session", autouse=True)
 def kept_code(pytestconfig: pytest.Config) -> Iterator[None]:
     """Keep compiled code in pytest's cache folder, unless the caller of pytest says where."""
+    cache = getattr(pytestconfig, "cache", None)  # pytest can be told to do without
     with pytest.MonkeyPatch.context() as patch:
-        if pytestconfig.cache is not None and "ACCELNN_CACHE_DIR" not in os.environ:
-            patch.setenv("ACCELNN_CACHE_DIR", str(pytestconfig.cache.mkdir("accelnn-code")))
+        if cache is not None and "ACCELNN_CACHE_DIR" not in os.environ:
+            patch.setenv("ACCELNN_CACHE_DIR", str(cache.mkdir("accelnn-code")))
         yield
