@@ -1,6 +1,6 @@
 """Bind templates to a dtype and compile them: scalars to inline, kernels with a C address, loops for one call.
 
-Three decisions, each measured:
+Three decisions:
 
 * Free names are bound through the *globals* of a copy of the function. Bound as closure variables the code would
   compile too, but Numba's cache would never hit.
@@ -148,19 +148,12 @@ def _cache_root() -> pathlib.Path:
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "accelnn"
 
 
-_TEMPLATE_FOLDERS = [pathlib.Path(__file__).parent]
-
-
-def register_templates(folder: pathlib.Path) -> None:
-    """Let the sources of ``folder`` count in the cache's key too (templates may live in other packages)."""
-    if folder not in _TEMPLATE_FOLDERS:
-        _TEMPLATE_FOLDERS.append(folder)
-        cache_directory.cache_clear()
+_SOURCES = pathlib.Path(__file__).parent
 
 
 def _source_hash() -> str:
+    """Return a hash of this folder and the versions; Numba itself watches the file of a template elsewhere."""
     digest = hashlib.sha256(f"{numba.__version__} {np.__version__}".encode())
-    for folder in _TEMPLATE_FOLDERS:
-        for path in sorted(folder.glob("*.py")):
-            digest.update(path.read_bytes())
+    for path in sorted(_SOURCES.glob("*.py")):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

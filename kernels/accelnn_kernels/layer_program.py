@@ -28,7 +28,7 @@ def meet(frame):
 
 
 def dense_forward(frame, layer):
-    """Z = x W, then bias and activation in one pass."""
+    """Compute z = x W, then bias and activation in one pass."""
     rows = frame.last - frame.first
     x, z = own(frame, layer.x, layer.n_in), own(frame, layer.z, layer.n_out)
     invoke(frame.matmul, (frame.gemm, x, layer.weight, z, rows, layer.n_in, layer.n_out))
@@ -36,7 +36,7 @@ def dense_forward(frame, layer):
 
 
 def dense_backward(frame, layer):
-    """Dz = da * g'(z) and the part of db in one pass, then dx = dz W^T. dW waits until all rows are done."""
+    """Compute dz = da * g'(z) and a part of db in one pass, then dx = dz W^T. dW waits until all rows are done."""
     rows = frame.last - frame.first
     dz, z, a = own(frame, layer.da, layer.n_out), own(frame, layer.z, layer.n_out), own(frame, layer.a, layer.n_out)
     invoke(layer.backward, (dz, z, a, own_part(frame, layer.bias_parts, layer.n_out), rows, layer.n_out))
@@ -48,7 +48,7 @@ def dense_backward(frame, layer):
 
 
 def activation_forward(frame, layer):
-    """A = g(x) in a buffer of its own; the bias is zeros."""
+    """Compute a = g(x) in a buffer of its own; the bias is zeros."""
     n = layer.n_out
     rows = frame.last - frame.first
     z = own(frame, layer.z, n)
@@ -57,7 +57,7 @@ def activation_forward(frame, layer):
 
 
 def activation_backward(frame, layer):
-    """Dx = da * g'(z); the column sums that come with it are not used."""
+    """Compute dx = da * g'(z); the column sums that come with it are not used."""
     n = layer.n_out
     rows = frame.last - frame.first
     dx = own(frame, layer.dx, n)
@@ -82,14 +82,14 @@ def dropout_map(frame, layer, source, target):
 
 
 def rescaling_map(frame, layer, source, target, offset):
-    """Target = source * scale + offset."""
+    """Compute target = source * scale + offset."""
     n = layer.n_out
     size = (frame.last - frame.first) * n
     invoke(frame.rescaling, (own(frame, source, n), own(frame, target, n), size, layer.scale, offset))
 
 
 def batch_norm_forward(frame, layer):
-    """Mean and variance over all rows of the batch, then y = gamma x_hat + beta on this thread's rows."""
+    """Compute mean and variance over all rows of the batch, then y = gamma x_hat + beta on this thread's rows."""
     n = layer.n_out
     rows = frame.last - frame.first
     x, part = own(frame, layer.x, n), own_part(frame, layer.parts, n)
@@ -113,7 +113,7 @@ def average_parts(frame, parts, n, total):
 
 
 def batch_norm_apply(frame, layer, mean, variance):
-    """Y = gamma (x - mean) / sqrt(variance + epsilon) + beta."""
+    """Compute y = gamma (x - mean) / sqrt(variance + epsilon) + beta."""
     n = layer.n_out
     inverse = own_part(frame, layer.inverse, n)
     invoke(frame.inverse_deviation, (variance, n, layer.epsilon, inverse))
@@ -122,7 +122,7 @@ def batch_norm_apply(frame, layer, mean, variance):
 
 
 def batch_norm_backward(frame, layer):
-    """The sums over all rows that dx needs are dgamma and dbeta themselves."""
+    """Compute dgamma, dbeta and dx; the sums over all rows that dx needs are dgamma and dbeta themselves."""
     n = layer.n_out
     rows = frame.last - frame.first
     dy, x = own(frame, layer.da, n), own(frame, layer.x, n)
@@ -143,7 +143,7 @@ def batch_norm_backward(frame, layer):
 
 
 def layer_norm_forward(frame, layer):
-    """Y = gamma x_hat + beta, row by row."""
+    """Compute y = gamma x_hat + beta, row by row."""
     n = layer.n_out
     x, y = own(frame, layer.x, n), own(frame, layer.a, n)
     rows = frame.last - frame.first
@@ -151,7 +151,7 @@ def layer_norm_forward(frame, layer):
 
 
 def layer_norm_backward(frame, layer):
-    """Dx of this thread's rows and its parts of dgamma and dbeta. A first layer's dx goes to a scratch buffer."""
+    """Compute dx of this thread's rows and its parts of dgamma and dbeta; a first layer's dx goes to scratch memory."""
     n = layer.n_out
     dy, x, dx = own(frame, layer.da, n), own(frame, layer.x, n), own(frame, layer.z, n)
     if layer.dx != 0:

@@ -2,8 +2,8 @@
 
 Each update is one scalar formula ``(parameter, gradient, moment 1, moment 2, h0..h5) -> (parameter, moment 1,
 moment 2)``; ``h`` are the hyperparameters of this step, computed on the host in float64. Moments that would decay
-into denormal numbers are flushed to zero: arithmetic with denormals is slow enough on many CPUs to double the time
-of a training epoch.
+into denormal numbers are flushed to zero: arithmetic with denormals is slow on many CPUs, and training would slow
+down from epoch to epoch.
 """
 
 from __future__ import annotations

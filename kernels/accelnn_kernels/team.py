@@ -1,7 +1,7 @@
 """A team of threads that run one compiled loop together and meet at barriers.
 
-The threads are ordinary ones, started by the caller for the time of one call. A barrier spins, which costs well under a
-microsecond where an OpenMP region costs several, then yields the processor so that a crowded machine goes on.
+The threads are ordinary ones, started by the caller for the time of one call. A barrier spins, because the others
+are rarely more than microseconds behind, then yields the processor so that a crowded machine goes on.
 """
 
 from __future__ import annotations

@@ -98,20 +98,16 @@ def test_the_directory_can_be_chosen(variable, tmp_path, monkeypatch, restored):
 
 
 def test_the_name_changes_with_the_sources(cache_root, monkeypatch, tmp_path):
-    monkeypatch.setattr(compiler, "_TEMPLATE_FOLDERS", list(compiler._TEMPLATE_FOLDERS))
-    first = cache_directory()
-    assert first.parent == cache_root
-    assert first.is_dir()
-    templates = tmp_path / "templates"
-    templates.mkdir()
-    (templates / "more.py").write_text("a = 1")
-    compiler.register_templates(templates)
-    second = cache_directory()
-    (templates / "more.py").write_text("a = 2")
-    cache_directory.cache_clear()
-    assert len({first, second, cache_directory()}) == 3
-    compiler.register_templates(templates)
-    assert compiler._TEMPLATE_FOLDERS.count(templates) == 1
+    (tmp_path / "kernel.py").write_text("a = 1")
+    names = {cache_directory()}
+    assert {name.parent for name in names} == {cache_root}
+    assert all(name.is_dir() for name in names)
+    monkeypatch.setattr(compiler, "_SOURCES", tmp_path)
+    for text in ("a = 1", "a = 2"):
+        (tmp_path / "kernel.py").write_text(text)
+        cache_directory.cache_clear()
+        names.add(cache_directory())
+    assert len(names) == 3
 
 
 def test_an_unwritable_directory_warns_once(tmp_path, monkeypatch, restored):
