@@ -3,58 +3,56 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import pathlib
 
-from benchmarks.interleave import interleave
-from benchmarks.report import losses_agree, summary, write
+from benchmarks.cases import add_common_options, device_of, integers, run_cases
+from benchmarks.charts import draw_comparison
+from benchmarks.contenders import CONTENDERS
+from benchmarks.record import Record, this_command
+from benchmarks.report import Case, notes, table
+from benchmarks.work import Work
 
-REQUIRED_PACKAGES = {
-    "accelnn_fit": "accelnn",
-    "jax_scan": "jax",
-    "jax_jit": "jax",
-    "torch_eager": "torch",
-    "sklearn_mlp": "sklearn",
-}
-"""Contenders and the package without which they are left out."""
+OTHERS = """
+other programs, each with --help:
+  python -m benchmarks.scaling           width, depth and batch size
+  python -m benchmarks.accuracy          seconds to 97.5 % and to 98 % test accuracy, cold and warm
+  python -m benchmarks.endurance         300 epochs of Adam: the last ten against the first ten
+  python -m benchmarks.interpreter_lock  how fast other Python code runs while a model trains
+  python -m benchmarks.options           the cost of float64, dropout, normalization, activations, ...
+  python -m benchmarks.first_step        from a fresh process to the first trained step, with and without a cache
+  python -m pytest benchmarks --benchmark-only    kernels and whole steps
+"""
+
+EXPLANATION = (
+    "Samples per second (median of the rounds), and in brackets how many times as fast accelnn was in the same round: "
+    "median, smallest and largest ratio."
+)
 
 
 def main() -> None:
     options = _options()
-    names = [name for name in options.contenders.split(",") if _is_installed(name)]
-    results = {}
-    for batch_size in (int(part) for part in options.batches.split(",")):
-        contenders = interleave(names, batch_size, options.optimizer, options.rounds)
-        results[str(batch_size)] = summary(contenders)
-        agreement = "agree" if losses_agree(contenders) else "DIFFER"
-        print(f"batch {batch_size}: losses {agreement}")
-        for name, result in results[str(batch_size)].items():
-            rate, ratio = result["samples_per_s"], result["ratio"]
-            print(
-                f"  {name:14s} {rate[0]:10,.0f} samples/s   accelnn is {ratio[0]:5.2f} ({ratio[1]:.2f}..{ratio[2]:.2f})"
-            )
-    command = (
-        f"python -m benchmarks --optimizer {options.optimizer} --batches {options.batches} --rounds {options.rounds}"
-    )
-    print("written to", write(options.output, options.optimizer, results, command))
+    works = {str(size): Work(size, options.optimizer, data=options.data) for size in options.batches}
+    cases = run_cases(options.contenders, works, options.rounds, "batch")
+    record = Record(options.output, options.optimizer, this_command("benchmarks"), device_of(cases))
+    print("written to", write(record, cases, options))
+
+
+def write(record: Record, cases: dict[str, Case], options: argparse.Namespace) -> pathlib.Path:
+    """Write JSON, chart and page; return the path of the page."""
+    title = f"{options.data}, 784-128-64-10, ReLU, float32, {options.optimizer}"
+    record.write_json({"cases": cases})
+    draw_comparison(record.chart_path(), title, cases)
+    body = [EXPLANATION, table(cases, "batch"), notes(cases, "batch")]
+    return record.write_page(title, "\n\n".join(body))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--batches", default="10,32,128,512,2048", help="batch sizes")
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m benchmarks", None, __doc__, OTHERS, formatter_class=layout)
+    parser.add_argument("--batches", type=integers, default="10,32,128,512,2048", help="batch sizes")
     parser.add_argument("--optimizer", default="sgd", choices=["sgd", "adam"])
-    parser.add_argument("--rounds", type=int, default=5, help="rounds that count, after two that do not")
-    parser.add_argument("--contenders", default=",".join(REQUIRED_PACKAGES))
-    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmarks/results"))
+    add_common_options(parser, CONTENDERS, rounds=5)
     return parser.parse_args()
-
-
-def _is_installed(contender: str) -> bool:
-    package = REQUIRED_PACKAGES[contender]
-    if importlib.util.find_spec(package) is None:
-        print(f"{contender} is left out: {package} is not installed")
-        return False
-    return True
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from statistics import median
+from typing import Any
+
+from benchmarks.contenders import CONTENDERS
+from benchmarks.process import WorkerFailed, WorkerProcess
+from benchmarks.work import Work
 
 SETTLE_S = 0.5
 """Pause before each turn: the thread pools of the one before go on spinning for a while."""
@@ -15,56 +17,64 @@ SETTLE_S = 0.5
 
 @dataclass
 class Contender:
-    """A contender's process and what it measured, round by round; the warm-up does not count for speed."""
+    """A contender's process and what it measured, round by round; the warm-up does not count for speed.
+
+    ``why_skipped`` is the reason why it could not start or had to be given up, None while it runs well.
+    """
 
     name: str
-    process: subprocess.Popen[str]
+    process: Any = None
     warm_up: list[dict[str, float]] = field(default_factory=list)
     answers: list[dict[str, float]] = field(default_factory=list)
+    why_skipped: str | None = None
 
     @classmethod
-    def start(cls, name: str, batch_size: int, optimizer: str) -> Contender:
-        command = [sys.executable, "-m", "benchmarks.worker", name, str(batch_size), optimizer]
-        return cls(name, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+    def start(cls, name: str, work: Work) -> Contender:
+        """Start its process, which prepares itself while the others are started."""
+        peer = CONTENDERS[name]
+        if reason := peer.why_missing:
+            return cls(name, why_skipped=reason)
+        return cls(name, WorkerProcess("benchmarks.worker", [name, work.to_json()], peer.environment))
 
-    def ask(self, round_number: int) -> dict[str, float]:
-        """Let it train one round and return its answer."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{round_number}\n")
-        self.process.stdin.flush()
-        answer: dict[str, float] = json.loads(self.process.stdout.readline())
-        return answer
+    def take_turn(self, round_number: int, counts: bool) -> None:
+        """Let it train one round; one that fails is skipped from now on."""
+        try:
+            answer = self.process.ask(round_number)
+        except WorkerFailed as reason:
+            self.why_skipped = str(reason)
+            return
+        (self.answers if counts else self.warm_up).append(answer)
 
     def stop(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+        if self.process is not None:
+            self.process.stop()
 
     @property
     def rates(self) -> list[float]:
         """Samples per second of each round."""
         return [answer["samples_per_s"] for answer in self.answers]
 
+    @property
+    def first_loss(self) -> float:
+        """The mean loss of the very first round, which all contenders start from the same weights."""
+        return (self.warm_up + self.answers)[0]["mean_loss"]
 
-def interleave(names: list[str], batch_size: int, optimizer: str, rounds: int, warm_up: int = 2) -> list[Contender]:
+
+def interleave(names: Iterable[str], work: Work, rounds: int, warm_up: int = 2) -> list[Contender]:
     """Run all contenders for ``rounds`` rounds, after ``warm_up`` rounds that do not count."""
-    contenders = [Contender.start(name, batch_size, optimizer) for name in names]
-    for round_number in range(warm_up + rounds):
+    contenders = [Contender.start(name, work) for name in names]
+    try:
+        take_turns(contenders, rounds, warm_up)
+    finally:
         for contender in contenders:
-            time.sleep(SETTLE_S)
-            answers = contender.answers if round_number >= warm_up else contender.warm_up
-            answers.append(contender.ask(round_number))
-    for contender in contenders:
-        contender.stop()
+            contender.stop()
     return contenders
 
 
-def ratios(one: Contender, other: Contender) -> list[float]:
-    """Return how many times faster ``one`` was than ``other``, round by round."""
-    return [mine / theirs for mine, theirs in zip(one.rates, other.rates, strict=True)]
-
-
-def spread(values: list[float]) -> tuple[float, float, float]:
-    """Return median, minimum and maximum."""
-    return median(values), min(values), max(values)
+def take_turns(contenders: list[Contender], rounds: int, warm_up: int, settle_s: float = SETTLE_S) -> None:
+    """Give every contender that still runs its turn in every round."""
+    for round_number in range(warm_up + rounds):
+        for contender in contenders:
+            if contender.why_skipped is None:
+                time.sleep(settle_s)
+                contender.take_turn(round_number, counts=round_number >= warm_up)

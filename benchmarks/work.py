@@ -1,59 +1,108 @@
-"""The work that all contenders do: MNIST, a fully connected network with ReLU, softmax and cross-entropy, in float32.
+"""The work that all contenders do: a fully connected network with ReLU, softmax and mean cross-entropy, in float32.
 
 All start from the same weights and see the same mini-batches in the same order, so that their losses must agree.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 
+Weights: TypeAlias = list[tuple[np.ndarray, np.ndarray]]
+"""(W, b) per layer, float32."""
+
 UNITS = (784, 128, 64, 10)
 LEARNING_RATES = {"sgd": 0.1, "adam": 0.001}
+N_IMAGES = 60_000
+PIECE_ROWS = 65_536
+"""Contenders that copy the rows of a round before they train do it in pieces of at most so many rows."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """One round of training: ``n_steps`` mini-batches of ``batch_size`` rows."""
+    """One round of training: ``n_steps`` mini-batches of ``batch_size`` rows through layers of ``units``.
+
+    ``n_steps`` 0 takes an epoch of 60,000 rows, or a quarter of it for batches below 32; ``learning_rate`` 0 takes
+    that of ``LEARNING_RATES``. ``data`` is "mnist", or "synthetic" for random images with labels that can be learned.
+    """
 
     batch_size: int
     optimizer: str = "sgd"
     units: tuple[int, ...] = UNITS
-    n_steps: int = field(init=False)
+    n_steps: int = 0
+    learning_rate: float = 0.0
+    data: str = "mnist"
 
     def __post_init__(self) -> None:
-        rows = min(60_000, 15_000 if self.batch_size < 32 else 60_000)
-        object.__setattr__(self, "n_steps", rows // self.batch_size)
+        rows = N_IMAGES // 4 if self.batch_size < 32 else N_IMAGES
+        object.__setattr__(self, "n_steps", self.n_steps or rows // self.batch_size)
+        object.__setattr__(self, "learning_rate", self.learning_rate or LEARNING_RATES[self.optimizer])
 
-    @property
-    def learning_rate(self) -> float:
-        return LEARNING_RATES[self.optimizer]
+    @classmethod
+    def from_json(cls, text: str) -> Work:
+        """Return the work that ``to_json`` wrote."""
+        fields = json.loads(text)
+        return cls(**fields | {"units": tuple(fields["units"])})
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
 
     @property
     def n_rows(self) -> int:
         """The rows of a round."""
         return self.n_steps * self.batch_size
 
-    def initial_weights(self) -> list[tuple[np.ndarray, np.ndarray]]:
+    @property
+    def step_flops(self) -> int:
+        """Floating-point operations of the matrix products of a step; the first layer needs no input gradient."""
+        products = [n_in * n_out for n_in, n_out in pairwise(self.units)]
+        return 2 * self.batch_size * (3 * sum(products) - products[0])
+
+    def initial_weights(self) -> Weights:
         """Return (W, b) per layer, float32."""
-        rng = np.random.default_rng(0)
-        return [
-            ((rng.standard_normal((n_in, n_out)) * np.sqrt(2 / n_in)).astype(np.float32), np.zeros(n_out, np.float32))
-            for n_in, n_out in zip(self.units[:-1], self.units[1:], strict=True)
-        ]
+        return initial_weights(self.units, seed=0)
 
     def order(self, round_number: int) -> np.ndarray:
-        """Return the rows of a round in their order, int64 (n_rows,)."""
-        return np.random.default_rng(1 + round_number).permutation(60_000)[: self.n_rows]
+        """Return the rows of a round in their order, int64 (n_rows,): permutations, as many as it takes."""
+        rng = np.random.default_rng(1 + round_number)
+        permutations = [rng.permutation(N_IMAGES) for _ in range(-(-self.n_rows // N_IMAGES))]
+        return np.concatenate(permutations)[: self.n_rows]
+
+    def pieces(self, order: np.ndarray) -> Iterator[np.ndarray]:
+        """Cut the rows of a round into pieces of whole mini-batches, of at most ``PIECE_ROWS`` rows if they fit."""
+        size = max(1, PIECE_ROWS // self.batch_size) * self.batch_size
+        for start in range(0, len(order), size):
+            yield order[start : start + size]
 
 
-def load_mnist() -> tuple[np.ndarray, np.ndarray]:
+def initial_weights(units: tuple[int, ...], seed: int) -> Weights:
+    """Return (W, b) per layer, float32: normal numbers of variance 2 / n_in (He et al. 2015), and zeros."""
+    rng = np.random.default_rng(seed)
+    return [
+        ((rng.standard_normal((n_in, n_out)) * np.sqrt(2 / n_in)).astype(np.float32), np.zeros(n_out, np.float32))
+        for n_in, n_out in pairwise(units)
+    ]
+
+
+def load_rows(data: str = "mnist") -> tuple[np.ndarray, np.ndarray]:
     """Return the training images, uint8 (60000, 784), and labels, int64 (60000,)."""
+    if data == "synthetic":
+        return synthetic_rows()
     from accelnn import load_dataset
 
-    data = load_dataset("mnist", download=False)
-    return data.x_train, data.y_train
+    mnist = load_dataset("mnist", download=False)
+    return mnist.x_train, mnist.y_train
+
+
+def synthetic_rows(n: int = N_IMAGES) -> tuple[np.ndarray, np.ndarray]:
+    """Return random images, uint8 (n, 784), and labels, int64 (n,): the brightest of the first ten pixels."""
+    images = np.random.default_rng(0).integers(0, 256, (n, 784), np.uint8)
+    return images, images[:, :10].argmax(axis=1)
 
 
 def scaled(images: np.ndarray) -> np.ndarray:

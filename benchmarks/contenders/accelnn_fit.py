@@ -15,14 +15,14 @@ from accelnn.training.runners import choose_runner
 from benchmarks.work import Work
 
 
-def prepare(work: Work, images: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def prepare(work: Work, images: np.ndarray, labels: np.ndarray, device: str) -> Callable[[np.ndarray], np.ndarray]:
     hidden = [Dense(n, "relu") for n in work.units[1:-1]]
-    model = Sequential([Rescaling(1 / 255), *hidden, Dense(work.units[-1], "softmax")], n_in=784, backend="cpu")
+    model = Sequential([Rescaling(1 / 255), *hidden, Dense(work.units[-1], "softmax")], n_in=784, backend=device)
     model.set_weights([array for pair in work.initial_weights() for array in pair])
     state = OptimizerState.fresh(resolve_optimizer(work.optimizer, work.learning_rate), model)
     data = TrainingData(images, labels)
     arguments = (model, data, "cross_entropy", state.optimizer, state.moments, work.batch_size)
-    runner = choose_runner("compiled", *arguments)
+    runner = choose_runner("compiled" if device == "cpu" else "auto", *arguments)
 
     def run(order: np.ndarray) -> np.ndarray:
         steps = state.steps + np.arange(work.n_steps)

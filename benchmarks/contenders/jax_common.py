@@ -8,26 +8,52 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks.work import Work
+from benchmarks.contenders import Unavailable
+from benchmarks.work import Weights, Work
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 
-def loss(parameters: Any, x: Any, y: Any) -> Any:
+def check_device(device: str) -> None:
+    """Raise Unavailable if JAX has no device of this kind; which one it takes, its environment decides."""
+    try:
+        jax.devices(device)
+    except RuntimeError as error:
+        raise Unavailable(str(error).splitlines()[0]) from error
+
+
+def scores(parameters: Any, x: Any) -> Any:
     for w, b in parameters[:-1]:
         x = jax.nn.relu(x @ w + b)
     w, b = parameters[-1]
-    scores = jax.nn.log_softmax(x @ w + b)
-    return -jnp.mean(jnp.take_along_axis(scores, y[:, None], 1))
+    return x @ w + b
 
 
-def initial_state(work: Work) -> Any:
-    parameters = [(jnp.asarray(w), jnp.asarray(b)) for w, b in work.initial_weights()]
-    if work.optimizer == "sgd":
+def loss(parameters: Any, x: Any, y: Any) -> Any:
+    log_probabilities = jax.nn.log_softmax(scores(parameters, x))
+    return -jnp.mean(jnp.take_along_axis(log_probabilities, y[:, None], 1))
+
+
+def initial_state(optimizer: str, weights: Weights) -> Any:
+    """Return the parameters and, for Adam, the moments and the number of steps done."""
+    parameters = [(jnp.asarray(w), jnp.asarray(b)) for w, b in weights]
+    if optimizer == "sgd":
         return parameters
     # Two sets of moments with buffers of their own: all are donated to the compiled call.
     m, v = (jax.tree.map(jnp.zeros_like, parameters) for _ in range(2))
     return parameters, m, v, jnp.zeros((), jnp.int32)
+
+
+def make_scan(work: Work) -> Callable[..., tuple[Any, Any]]:
+    """Return the compiled ``scan(state, images, labels, rows) -> (state, losses)`` over all steps of a round.
+
+    The data are arguments: what a function closes over becomes a constant, with which compiling takes seconds longer.
+    """
+
+    def scan(state: Any, images: Any, labels: Any, rows: Any) -> tuple[Any, Any]:
+        return jax.lax.scan(make_step(work, images, labels), state, rows)
+
+    return jax.jit(scan, donate_argnums=0)
 
 
 def make_step(work: Work, images: Any, labels: Any) -> Callable[[Any, Any], tuple[Any, Any]]:

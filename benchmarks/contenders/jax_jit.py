@@ -8,14 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.contenders.jax_common import initial_state, make_step
+from benchmarks.contenders.jax_common import check_device, initial_state, make_step
 from benchmarks.work import Work, scaled
 
 
-def prepare(work: Work, images: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def prepare(work: Work, images: np.ndarray, labels: np.ndarray, device: str) -> Callable[[np.ndarray], np.ndarray]:
+    check_device(device)
     step = make_step(work, jnp.asarray(scaled(images)), jnp.asarray(labels.astype(np.int32)))
     train = jax.jit(step, donate_argnums=0)
-    state = initial_state(work)
+    state = initial_state(work.optimizer, work.initial_weights())
 
     def run(order: np.ndarray) -> np.ndarray:
         nonlocal state

@@ -7,31 +7,25 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from benchmarks.work import Work, scaled
+from benchmarks.contenders.torch_common import check_device, make_optimizer, model_from, rows_on
+from benchmarks.work import Work
 
 
-def prepare(work: Work, images: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    x, y = torch.from_numpy(scaled(images)), torch.from_numpy(labels)
-    layers: list[torch.nn.Module] = []
-    for w, b in work.initial_weights():
-        linear = torch.nn.Linear(*w.shape)
-        linear.weight.data, linear.bias.data = torch.from_numpy(w.T.copy()), torch.from_numpy(b)
-        layers += [linear, torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1])
-    if work.optimizer == "sgd":
-        optimizer: torch.optim.Optimizer = torch.optim.SGD(model.parameters(), work.learning_rate)
-    else:
-        optimizer = torch.optim.Adam(model.parameters(), work.learning_rate, fused=True)
+def prepare(work: Work, images: np.ndarray, labels: np.ndarray, device: str) -> Callable[[np.ndarray], np.ndarray]:
+    check_device(device)
+    x, y = rows_on(device, images, labels)
+    model = model_from(work.initial_weights(), device)
+    optimizer = make_optimizer(work, model)
     loss_function = torch.nn.CrossEntropyLoss()
 
     def run(order: np.ndarray) -> np.ndarray:
         losses = []
-        for rows in torch.from_numpy(order).reshape(work.n_steps, work.batch_size):
+        for rows in torch.from_numpy(order).to(device).reshape(work.n_steps, work.batch_size):
             optimizer.zero_grad(set_to_none=True)
             loss = loss_function(model(x[rows]), y[rows])
             loss.backward()
             optimizer.step()
             losses.append(loss.detach())
-        return torch.stack(losses).numpy()
+        return torch.stack(losses).cpu().numpy()
 
     return run
