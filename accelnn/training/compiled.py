@@ -18,9 +18,9 @@ from accelnn.network.losses import resolve_loss
 from accelnn.network.network import Network
 from accelnn.training import step
 from accelnn.training.data import TrainingData
-from accelnn.training.lowering import Fields, Program, layer_kernels, lower
+from accelnn.training.lowering import Fields, Program, first_weight_shape, layer_kernels, lower
 from accelnn.training.optimizers import Optimizer
-from accelnn.training.team import run_together, team_size, yield_address
+from accelnn.training.team import bands_pay, run_together, team_size, yield_address
 
 
 class CompiledNet(NamedTuple):
@@ -68,8 +68,21 @@ class Machine:
             **kernels,
         )
         self.frame["rank"] = np.arange(memory.threads)
+        if program.bands is not None:
+            self._place_bands(program.bands)
         self.frame["scratch"] = [memory.new(scratch_bytes(), np.uint8) for _ in range(memory.threads)]
         self._nets = [self._net(rank) for rank in range(memory.threads)]
+
+    def _place_bands(self, bands: np.ndarray) -> None:
+        memory, widths = self.program.memory, np.diff(bands)
+        self.frame["banded"] = 1
+        self.frame["band"], self.frame["n_in"] = bands[:-1], widths
+        self.frame["x_batch"] = [memory.rows(int(width)) for width in widths]
+
+    def place_inputs(self, x: np.ndarray) -> None:
+        """Use the rows of ``x (n, n_in)``; the elements of a row must be neighbours."""
+        self.frame["x"] = x.ctypes.data + self.frame["band"] * x.itemsize
+        self.set(x_stride=x.strides[0] // x.itemsize, n_rows=x.shape[0])
 
     def set(self, **fields: float) -> None:
         """Give fields of all frames a value."""
@@ -95,11 +108,13 @@ class CompiledRunner:
 
     def __init__(
         self, network: Network, data: TrainingData, loss: str, optimizer: Optimizer, moments: tuple[Any, ...],
-        batch_size: int,
+        batch_size: int, *, threads: int | None = None,
     ) -> None:  # fmt: skip
         formula = resolve_loss(loss)
-        threads = team_size(multiplications(network) * batch_size, batch_size)
-        program = lower(network, batch_size, threads, training=True, scores=formula.fused_activation is not None)
+        first_weight, scores = first_weight_shape(network), formula.fused_activation is not None
+        size = limited_team_size(network, batch_size, threads, first_weight)
+        banded = bands_pay(first_weight, batch_size, size)
+        program = lower(network, batch_size, size, training=True, scores=scores, banded=banded)
         self.machine = Machine(program, _training_kernels(program, data, loss, optimizer))
         self._keep = (network, data, moments)
         self._place_data(data, formula.reduction == "mean", loss)
@@ -133,8 +148,8 @@ class CompiledRunner:
         memory = self.machine.program.memory
         n_targets = 1 if data.has_labels else data.y.shape[1]
         element = np.int64 if data.has_labels else memory.dtype
+        self.machine.place_inputs(data.x)
         self.machine.set(
-            **place_inputs(data.x),
             targets=data.y.ctypes.data,
             n_targets=n_targets,
             labels=data.has_labels,
@@ -160,9 +175,12 @@ class CompiledRunner:
         )
 
 
-def place_inputs(x: np.ndarray) -> Fields:
-    """Return where the rows of ``x (n, n_in)`` lie; the elements of a row must be neighbours."""
-    return {"x": x.ctypes.data, "x_stride": x.strides[0] // x.itemsize, "n_rows": x.shape[0]}
+def limited_team_size(
+    network: Network, batch_size: int, threads: int | None, first_weight: tuple[int, int] | None = None
+) -> int:
+    """Return how many threads to use for a batch of so many rows, at most ``threads`` unless that is None."""
+    size = team_size(multiplications(network) * batch_size, batch_size, first_weight)
+    return size if threads is None else min(size, threads)
 
 
 def multiplications(network: Network) -> int:
@@ -214,9 +232,11 @@ class CompiledPredictor:
 
     name = "compiled"
 
-    def __init__(self, network: Network, x_dtype: str, batch_size: int, *, scores: bool) -> None:
-        threads = team_size(multiplications(network) * batch_size, batch_size)
-        program = lower(network, batch_size, threads, training=False, scores=scores)
+    def __init__(
+        self, network: Network, x_dtype: str, batch_size: int, *, scores: bool, threads: int | None = None
+    ) -> None:
+        size = limited_team_size(network, batch_size, threads)
+        program = lower(network, batch_size, size, training=False, scores=scores)
         dtype = program.memory.dtype.name
         gather = {"gather_rows": kernel("gather_rows", x_dtype, dtype).address}
         self.machine = Machine(program, _addresses(layer_kernels(program) | {"copy"}, dtype) | gather)
@@ -227,6 +247,7 @@ class CompiledPredictor:
         program = self.machine.program
         order = np.arange(len(x))
         output = np.empty((len(x), program.n_out), program.memory.dtype)
-        self.machine.set(**place_inputs(x), permutation=order.ctypes.data, predictions=output.ctypes.data)
+        self.machine.place_inputs(x)
+        self.machine.set(permutation=order.ctypes.data, predictions=output.ctypes.data)
         self.machine.run(_predict_steps(), 0, -(-len(x) // program.memory.batch_size))
         return output

@@ -63,6 +63,9 @@ class Program:
     ``layers`` and ``parameters`` are arrays of records (see ``accelnn_kernels.tables``). ``x_batch`` is the address
     of the batch's inputs, ``output`` and ``d_output`` those of the last layer's output and of its gradient; the
     inputs are multiplied by ``scale`` and shifted by ``offset`` when they are gathered.
+
+    ``bands``: each thread gathers a band of the inputs of all rows, and owns the rows of the first weight that belong
+    to it; ``x_batch`` then is 0. Thread i has the inputs from ``bands[i]`` to ``bands[i + 1]``.
     """
 
     memory: Memory
@@ -75,12 +78,16 @@ class Program:
     offset: float = 0.0
     layers: np.ndarray = field(default_factory=lambda: np.zeros(0, tables.LAYER))
     parameters: np.ndarray = field(default_factory=lambda: np.zeros(0, tables.PARAMETER))
+    bands: np.ndarray | None = None
 
 
-def lower(network: Network, batch_size: int, threads: int, *, training: bool, scores: bool) -> Program:
+def lower(
+    network: Network, batch_size: int, threads: int, *, training: bool, scores: bool, banded: bool = False
+) -> Program:
     """Return the program of ``network`` for batches of up to ``batch_size`` rows.
 
-    ``scores``: leave out the output activation. The network must be one for which ``why_not_lowerable`` is None.
+    ``scores``: leave out the output activation. ``banded``: share out the inputs in bands. The network must be one for
+    which ``why_not_lowerable`` is None and, for bands, ``first_weight_shape`` is not.
     """
     memory = Memory(np.dtype(network.dtype), batch_size, threads)
     program = Program(memory, network.n_in, network.n_out)
@@ -88,9 +95,27 @@ def lower(network: Network, batch_size: int, threads: int, *, training: bool, sc
     if layers and isinstance(layers[0], Rescaling):
         program.scale, program.offset = layers[0].scale, layers[0].offset
         layers = layers[1:]
-    program.x_batch = memory.rows(network.n_in)
+    if not banded:
+        program.x_batch = memory.rows(network.n_in)
     _lower_layers(program, layers, training, network.layers[-1] if scores else None)
+    if banded:
+        _share_out_inputs(program)
     return program
+
+
+def first_weight_shape(network: Network) -> tuple[int, int] | None:
+    """Return (n_in, n_out) of the dense layer that the inputs go into just as they are, None if there is none."""
+    layers = _without_idle_layers(network.layers, training=True)
+    first = layers[1:] if layers and isinstance(layers[0], Rescaling) else layers
+    return (first[0].n_in, first[0].n_out) if first and type(first[0]) is Dense else None
+
+
+def _share_out_inputs(program: Program) -> None:
+    memory, first = program.memory, program.layers[0]
+    program.bands = program.n_in * np.arange(memory.threads + 1) // memory.threads
+    first["kind"] = tables.BANDED_DENSE
+    first["parts"] = memory.parts(memory.batch_size * int(first["n_out"]))
+    program.parameters["banded"][0] = 1
 
 
 def why_not_lowerable(network: Network) -> str | None:
@@ -268,6 +293,7 @@ def _address(array: Array) -> int:
 
 _KERNELS_OF_LAYERS = {
     tables.DENSE: "matmul matmul_transposed",
+    tables.BANDED_DENSE: "matmul add_parts",
     tables.ACTIVATION: "copy",
     tables.DROPOUT: "dropout",
     tables.BATCH_NORM: (

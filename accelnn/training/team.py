@@ -16,14 +16,33 @@ from accelnn.arrays.environment import usable_threads
 ROWS_PER_THREAD = 16
 """With fewer rows of a batch, the exchange of updated weights between the processors costs more than is saved."""
 
+ROWS_PER_THREAD_IN_BANDS = 4
+"""The same where each thread holds a band of the inputs: the largest weight stays where it is."""
+
 MULTIPLICATIONS_PER_THREAD = 250_000
 """With fewer multiplications a step, waiting for each other costs more than is saved."""
 
 
-def team_size(multiplications: int, batch_size: int) -> int:
-    """Return how many threads to use for steps of this many multiplications, on batches of ``batch_size`` rows."""
-    worthwhile = min(multiplications // MULTIPLICATIONS_PER_THREAD, batch_size // ROWS_PER_THREAD)
+def team_size(multiplications: int, batch_size: int, first_weight: tuple[int, int] | None = None) -> int:
+    """Return how many threads to use for steps of this many multiplications, on batches of ``batch_size`` rows.
+
+    ``first_weight`` is (n_in, n_out) of the weight whose inputs can be shared out in bands, None if there is none.
+    """
+    rows_per_thread = ROWS_PER_THREAD_IN_BANDS if bands_pay(first_weight, batch_size, 2) else ROWS_PER_THREAD
+    worthwhile = min(multiplications // MULTIPLICATIONS_PER_THREAD, batch_size // rows_per_thread)
     return max(1, min(usable_threads(), worthwhile))
+
+
+def bands_pay(first_weight: tuple[int, int] | None, batch_size: int, threads: int) -> bool:
+    """Return whether each thread should hold a band of the inputs of all rows instead of all inputs of its rows.
+
+    By rows, a step moves the first weight and the inputs between the processors, n_in * (n_out + batch_size) numbers;
+    by bands it moves the products of the bands, batch_size * n_out numbers. ``first_weight`` is (n_in, n_out).
+    """
+    if first_weight is None or threads == 1:
+        return False
+    n_in, n_out = first_weight
+    return n_in >= threads and n_in * (n_out + batch_size) > batch_size * n_out
 
 
 def run_together(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], counters: np.ndarray) -> None:

@@ -202,19 +202,23 @@ def activation_gradient(d, z, a, db, rows, columns):
 
 def bias_softmax(z, bias, a, rows, columns):
     """Compute a <- softmax(a + bias) row by row; each row is shifted by its maximum first."""
-    a_ = matrix(a, rows, columns)
     bias_ = vector(bias, columns)
-    for i in range(rows):
-        largest = a_[i, 0] + bias_[0]
-        for j in range(columns):
-            a_[i, j] += bias_[j]
-            largest = a_[i, j] if a_[i, j] > largest else largest
-        total = real(0)
-        for j in range(columns):
-            a_[i, j] = exp(a_[i, j] - largest)
-            total += a_[i, j]
-        for j in range(columns):
-            a_[i, j] /= total
+    block = rows_of_a_block(columns)
+    for first in range(0, rows, block):
+        n = min(block, rows - first)
+        start = a + first * columns * itemsize
+        a_ = matrix(start, n, columns)
+        for i in range(n):
+            for j in range(columns):
+                a_[i, j] += bias_[j]
+        subtract_largest(start, start, n, columns)
+        exponentiate(start, n * columns)
+        for i in range(n):
+            total = real(0)
+            for j in range(columns):
+                total += a_[i, j]
+            for j in range(columns):
+                a_[i, j] /= total
 
 
 def softmax_gradient(d, z, a, db, rows, columns):

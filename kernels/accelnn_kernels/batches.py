@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+ROWS_AHEAD = 4
+"""How many rows before its turn a row is asked for: no processor foresees which rows of a random order come next."""
+
+CONSTANTS = {"rows_ahead": ROWS_AHEAD, "line_bytes": 64}
+
 
 def gather_rows(x, stride, indices, rows, columns, out, scale, offset):
     """Write x[indices] * scale + offset to ``out (rows, columns)``.
@@ -14,6 +19,9 @@ def gather_rows(x, stride, indices, rows, columns, out, scale, offset):
     by = real(scale)
     shift = real(offset)
     for i in range(rows):
+        ahead = x + indices_[min(i + rows_ahead, rows - 1)] * stride * source_bytes
+        for byte in range(0, columns * source_bytes, line_bytes):
+            prefetch(ahead + byte)
         row = source(x, indices_[i] * stride, columns)
         for j in range(columns):
             out_[i, j] = real(row[j]) * by + shift

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from functools import cache
 from typing import Any
@@ -19,11 +20,14 @@ from accelnn_kernels import (
     memory,
     normalization,
     optimizers,
+    profile,
     program,
+    softmax,
     team,
     tiles,
+    transposition,
 )
-from accelnn_kernels.compiler import LOOP_FLAGS, Kernel, bind, compile_formula, compile_loop
+from accelnn_kernels.compiler import INNER_FLAGS, Kernel, bind, compile_formula, compile_loop, compile_part
 
 DTYPES = ("float32", "float64")
 SOURCE_DTYPES = ("uint8", "float32", "float64")
@@ -47,7 +51,7 @@ SIGNATURES = {
     "penalize": _loss_result(I, I, I, D, D, D),
     "sum_of_squares": _loss_result(I, I),
     "scale": _no_result(I, I, D),
-    "add_parts": _no_result(I, I, I, I),
+    "add_parts": _no_result(I, I, I, I, I),
     "gather_rows": _no_result(I, I, I, I, I, I, D, D),
     "gather_labels": _no_result(I, I, I, I),
     "gather_weights": _no_result(I, I, I, I),
@@ -112,7 +116,7 @@ def kernel(kind: str, variant: str, dtype: str) -> Kernel:
     scope = _formulas(dtype, compiled=True)
     template, bound = _template(kind, variant, scope)
     if kind == "gather_rows":
-        bound = {"source": _compiled_source(np.dtype(variant))}
+        bound = {"source": _compiled_source(np.dtype(variant)), "source_bytes": np.dtype(variant).itemsize}
     return Kernel(bind(template, {**scope, **bound}, f"{kind}.{variant}.{dtype}"), SIGNATURES[kind])
 
 
@@ -122,39 +126,63 @@ def python_kernel(kind: str, variant: str, dtype: str) -> Any:
     scope = _formulas(dtype, compiled=False)
     template, bound = _template(kind, variant, scope)
     if kind == "gather_rows":
-        bound = {"source": _python_source(np.dtype(variant))}
+        bound = {"source": _python_source(np.dtype(variant)), "source_bytes": np.dtype(variant).itemsize}
     return bind(template, {**scope, **bound}, f"{kind}.{variant}.{dtype}.python")
 
 
 @cache
-def program_loop(entry: Any, *sources: Any) -> Any:
+def program_loop(entry: Any, *sources: Any, profiled: bool = False) -> Any:
     """Compile ``entry``, a function that calls the operations of :mod:`accelnn_kernels.program` by their names.
 
     ``sources`` are further functions that it calls. All are bound to the compiled operations, whatever their own
-    module imports under these names. The result works on a tuple of tables, see there.
+    module imports under these names. The result works on a tuple of tables, see there. ``profiled``: take the time of
+    every kernel that the tables name by a row of a profile, see :mod:`accelnn_kernels.profile`.
     """
-    scope = program_scope(compiled=True)
+    scope = dict(program_scope(compiled=True, profiled=profiled))
     for source in sources:
-        scope[source.__name__] = njit(**LOOP_FLAGS)(bind(source, scope, source.__name__))
-    return compile_loop(bind(entry, scope, f"{entry.__name__}.compiled"))
+        scope[source.__name__] = compile_part(bind(source, scope, source.__name__))
+    return compile_loop(bind(entry, scope, f"{entry.__name__}.{'profiled' if profiled else 'compiled'}"))
 
 
 @cache
 def python_program_loop(entry: Any, *sources: Any) -> Any:
     """Return the same as plain Python, for a team of one: slow, for tests and for reading along."""
-    scope = program_scope(compiled=False)
+    scope = dict(program_scope(compiled=False))
     for source in sources:
         scope[source.__name__] = bind(source, scope, source.__name__)
     return bind(entry, scope, f"{entry.__name__}.python")
 
 
-def program_scope(compiled: bool) -> dict[str, Any]:
-    """Return the operations of a program by name. They know no dtype, so float64 stands for both."""
+@cache
+def program_scope(compiled: bool, profiled: bool = False) -> dict[str, Any]:
+    """Return the operations of a program by name. They know no dtype, so float64 stands for both.
+
+    All loops share them: what one loop has made the compiler look at is ready for the next one.
+    """
     scope = {**_formulas("float64", compiled), **program.constants()}
-    finish = njit(**LOOP_FLAGS) if compiled else lambda function: function
+    if profiled:
+        scope |= timed_calls(compiled)
+    finish = compile_part if compiled else lambda function: function
     for template in program.TEMPLATES:
         scope[template.__name__] = finish(bind(template, scope, template.__name__))
     return scope
+
+
+@cache
+def timed_calls(compiled: bool) -> dict[str, Any]:
+    """Return ``invoke``, ``measure`` and ``wait`` as they are where times are taken."""
+    scope = {**_formulas("float64", compiled), **profile.constants(compiled)}
+    finish = functools.partial(compile_part, inline=True) if compiled else lambda function: function
+    for part in profile.PARTS:
+        scope[part.__name__] = finish(bind(part, scope, part.__name__))
+    return {name: finish(bind(call, scope, call.__name__)) for name, call in profile.CALLS_BY_NAME.items()}
+
+
+@cache
+def probe() -> Any:
+    """Compile :func:`accelnn_kernels.profile.probe`, a loop of timed calls."""
+    scope = {**profile.constants(compiled=True), **timed_calls(compiled=True)}
+    return compile_loop(bind(profile.probe, scope, "probe.compiled"))
 
 
 def _template(kind: str, variant: str, scope: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -204,11 +232,16 @@ FORMULA_TEMPLATES = (
     *activations.TEMPLATES,
     *losses.TEMPLATES,
     *optimizers.TEMPLATES,
+    *softmax.FORMULA_TEMPLATES,
     *dropout.TEMPLATES,
     *normalization.TEMPLATES,
     *matmul.TEMPLATES,
+    *transposition.TEMPLATES,
     *team.TEMPLATES,
 )
+
+LOOP_TEMPLATES = (*normalization.LOOP_TEMPLATES, *softmax.LOOP_TEMPLATES, *losses.LOOP_TEMPLATES)
+"""Loops that kernels are made of; each may call those before it."""
 
 
 @cache
@@ -216,6 +249,7 @@ def _formulas(name: str, compiled: bool) -> dict[str, Any]:
     """Return the scope in which all templates of one dtype find their names."""
     dtype = np.dtype(name)
     scope = _constants(dtype) | (_compiled_names(dtype) if compiled else _python_names(dtype))
+    scope["transpose_square"] = (transposition.square if compiled else transposition.python_square)(name)
     finish = compile_formula if compiled else lambda function: function
     own = {
         "taylor_expm1": getattr(elementary, f"taylor_expm1_{name}"),
@@ -223,23 +257,27 @@ def _formulas(name: str, compiled: bool) -> dict[str, Any]:
     }
     for free_name, template in own.items() | {f.__name__: f for f in FORMULA_TEMPLATES}.items():
         scope[free_name] = finish(bind(template, scope, free_name))
-    for template in normalization.LOOP_TEMPLATES:
+    for template in LOOP_TEMPLATES:
         part = bind(template, scope, template.__name__)
-        scope[template.__name__] = njit(forceinline=True, **LOOP_FLAGS)(part) if compiled else part
+        scope[template.__name__] = compile_part(part, inline=True) if compiled else part
     scope |= _panels(scope, name, compiled)
     return scope
 
 
 def _panels(scope: dict[str, Any], dtype: str, compiled: bool) -> dict[str, Any]:
-    """Return the panels of a matrix product, with their tiles."""
-    make_tile = tiles.tile if compiled else tiles.python_tile
-    finish = njit(**LOOP_FLAGS) if compiled else lambda function: function
+    """Return the panels of a matrix product with their tiles, and the loop over panels.
+
+    None of them is inlined: a kernel's code exists twice, as a function and as a C function.
+    """
+    make_tile = tiles.tiles if compiled else tiles.python_tiles
+    finish = compile_part if compiled else lambda function: function
+    inline = compile_formula if compiled else lambda function: function
     panels = {}
     for name, (width, masked) in matmul.panels().items():
-        heights = {"tall": tiles.tallest(width), "4": 4, "2": 2, "1": 1}
-        bound = {f"tile_{key}": make_tile(dtype, height, width, masked) for key, height in heights.items()}
-        panels[name] = finish(bind(matmul.panel, {**scope, **bound, "tall": heights["tall"]}, name))
-    return panels
+        own = {**scope, "heights": tiles.heights(width), "tile": make_tile(dtype, width, masked)}
+        own["next_height"] = inline(bind(matmul.next_height, own, f"next_height.{name}"))
+        panels[name] = finish(bind(matmul.panel, own, name))
+    return panels | {"one_block": finish(bind(matmul.one_block, {**scope, **panels}, "one_block"))}
 
 
 def _constants(dtype: np.dtype) -> dict[str, Any]:
@@ -253,13 +291,15 @@ def _constants(dtype: np.dtype) -> dict[str, Any]:
         "smallest_moment": optimizers.SMALLEST_MOMENT[dtype.name],
         **matmul.constants(dtype),
         **activations.CONSTANTS,
+        **softmax.CONSTANTS,
+        **batches.CONSTANTS,
         **elementary.constants(dtype),
         **team.constants(),
     }
 
 
 def _compiled_names(dtype: np.dtype) -> dict[str, Any]:
-    names = ("invoke", "measure", "atomic_load", "atomic_add", "atomic_store")
+    names = ("invoke", "measure", "prefetch", "atomic_load", "atomic_add", "atomic_store")
     functions = {name: getattr(memory, name) for name in names}
     return memory.compiled_views(dtype) | functions | {"floor": np.floor, "sqrt": np.sqrt}
 
@@ -271,7 +311,7 @@ def _python_names(dtype: np.dtype) -> dict[str, Any]:
 def _compiled_source(dtype: np.dtype) -> Any:
     element, size = dtype.type, dtype.itemsize
 
-    @njit(forceinline=True)
+    @njit(forceinline=True, **INNER_FLAGS)
     def source(address, first, count):
         return carray(memory._as_pointer(address + first * size), (count,), element)
 

@@ -29,9 +29,14 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core import config as numba_config
+from numba.core import event
+
+from accelnn_kernels import notice
 
 FORMULA_FLAGS = {"fastmath": {"contract"}, "error_model": "numpy", "boundscheck": False}
 LOOP_FLAGS = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy", "boundscheck": False}
+INNER_FLAGS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Of functions that only compiled code calls: the doors for other callers take a third of their compile time."""
 
 logger = logging.getLogger("accelnn")
 
@@ -50,7 +55,12 @@ def bind(template: Callable, scope: dict[str, Any], name: str) -> Callable:
 
 def compile_formula(function: Callable) -> Callable:
     """Compile a scalar formula that is always inlined into the loop which calls it."""
-    return numba.njit(forceinline=True, **FORMULA_FLAGS)(function)
+    return numba.njit(forceinline=True, **FORMULA_FLAGS, **INNER_FLAGS)(function)
+
+
+def compile_part(function: Callable, *, inline: bool = False) -> Callable:
+    """Compile a part of a kernel or of a loop: only compiled code can call it."""
+    return numba.njit(forceinline=inline, **LOOP_FLAGS, **INNER_FLAGS)(function)
 
 
 class Kernel:
@@ -73,10 +83,10 @@ class Kernel:
     def compiled(self) -> Any:
         """The Numba C function; compiled or loaded from the cache at the first use."""
         if self._compiled is None:
-            with caching() as enabled:
-                self._compiled = numba.cfunc(self.signature, cache=enabled, **LOOP_FLAGS)(self.python)
-            if not self._compiled.cache_hits:
-                logger.debug("compiled %s", self.name)
+            with caching() as enabled, _watching():
+                if self._compiled is None:  # another thread may have been faster
+                    self._compiled = numba.cfunc(self.signature, cache=enabled, **LOOP_FLAGS)(self.python)
+                    _note(self.name, from_cache=bool(self._compiled.cache_hits))
         return self._compiled
 
     @property
@@ -89,10 +99,67 @@ class Kernel:
         return self.compiled.ctypes(*arguments)
 
 
-def compile_loop(function: Callable) -> Callable:
-    """Compile a function that is called from Python, without the GIL and with its code kept on disk."""
-    with caching() as enabled:
-        return numba.njit(nogil=True, cache=enabled, **LOOP_FLAGS)(function)
+class Loop:
+    """A bound template that Python calls, without the GIL and with its machine code kept on disk.
+
+    It is compiled, or loaded from the cache, for the types of its first arguments.
+    """
+
+    def __init__(self, function: Callable) -> None:
+        self.python = function
+        with caching() as enabled:
+            self._compiled = numba.njit(nogil=True, cache=enabled, **LOOP_FLAGS)(function)
+        self._is_ready = False
+
+    @property
+    def signatures(self) -> list[Any]:
+        """The types of arguments for which there is machine code: one entry, where the program is as it should be."""
+        return list(self._compiled.signatures)
+
+    def prepare(self, *arguments: Any) -> None:
+        """Compile or load the machine code for such arguments; nothing is run."""
+        with _compiling, _watching():
+            if self._is_ready:
+                return
+            self._compiled.compile(tuple(self._compiled.typeof_pyval(item) for item in arguments))
+            self._is_ready = True
+            _note(self.python.__qualname__, from_cache=bool(self._compiled.stats.cache_hits))
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the machine code."""
+        if not self._is_ready:
+            self.prepare(*arguments)
+        return self._compiled(*arguments)
+
+
+def compile_loop(function: Callable) -> Loop:
+    """Return ``function`` as a loop that Python calls."""
+    return Loop(function)
+
+
+compiled_names: list[str] = []
+"""What this process has compiled, rather than loaded from the cache, in this order."""
+
+
+def _note(name: str, from_cache: bool) -> None:
+    logger.debug("%s %s", "loaded" if from_cache else "compiled", name)
+    if not from_cache:
+        compiled_names.append(name)
+
+
+class _Announcing(event.Listener):
+    """Hears of the first pass of the compiler; loading from the cache makes none."""
+
+    def on_start(self, event: Any) -> None:
+        notice.announce()
+
+    def on_end(self, event: Any) -> None:
+        """Nothing to say."""
+
+
+def _watching() -> contextlib.AbstractContextManager[Any]:
+    """Return a block in which people are told when something is really compiled."""
+    return event.install_listener("numba:run_pass", _Announcing())
 
 
 _compiling = threading.RLock()
@@ -124,8 +191,6 @@ def cache_directory() -> pathlib.Path | None:
     another file defines.
     """
     directory = _cache_root() / f"code-{_source_hash()}"
-    if not directory.exists():
-        logger.info("compiling for this processor, which takes some seconds and happens once")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):

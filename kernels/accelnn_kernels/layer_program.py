@@ -35,6 +35,23 @@ def dense_forward(frame, layer):
     invoke(layer.forward, (z, layer.bias, own(frame, layer.a, layer.n_out), rows, layer.n_out))
 
 
+def banded_forward(frame, layer):
+    """Compute the same where this thread holds a band of the inputs of all rows, and owns their rows of W.
+
+    Each thread multiplies its band, all meet, and each adds the products of all for its own rows of the batch.
+    """
+    n = layer.n_out
+    product = frame.batch_size * n
+    weight_rows = layer.weight + frame.band * n * frame.itemsize
+    part = layer.parts + frame.rank * product * frame.itemsize
+    invoke(frame.matmul, (frame.gemm, frame.x_batch, weight_rows, part, frame.rows, frame.n_in, n))
+    meet(frame)
+    rows = frame.last - frame.first
+    z = own(frame, layer.z, n)
+    invoke(frame.add_parts, (own(frame, layer.parts, n), product, frame.size, rows * n, z))
+    invoke(layer.forward, (z, layer.bias, own(frame, layer.a, n), rows, n))
+
+
 def dense_backward(frame, layer):
     """Compute dz = da * g'(z) and a part of db in one pass, then dx = dz W^T. dW waits until all rows are done."""
     rows = frame.last - frame.first
@@ -107,7 +124,7 @@ def batch_norm_forward(frame, layer):
 def average_parts(frame, parts, n, total):
     """Add the parts of all threads and divide by the rows of the batch; the parts may then be overwritten."""
     meet(frame)
-    invoke(frame.add_parts, (parts, frame.size, n, total))
+    invoke(frame.add_parts, (parts, n, frame.size, n, total))
     invoke(frame.scale_values, (total, n, 1.0 / frame.rows))
     meet(frame)
 
@@ -133,8 +150,8 @@ def batch_norm_backward(frame, layer):
         return
     meet(frame)
     dgamma, dbeta = own_part(frame, layer.parts, n), own_part(frame, layer.variance, n)
-    invoke(frame.add_parts, (layer.weight_parts, frame.size, n, dgamma))
-    invoke(frame.add_parts, (layer.bias_parts, frame.size, n, dbeta))
+    invoke(frame.add_parts, (layer.weight_parts, n, frame.size, n, dgamma))
+    invoke(frame.add_parts, (layer.bias_parts, n, frame.size, n, dbeta))
     dx = own(frame, layer.dx, n)
     invoke(
         frame.batch_norm_gradient,
@@ -162,7 +179,7 @@ def layer_norm_backward(frame, layer):
 
 
 TEMPLATES = (
-    own, own_part, meet, dense_forward, dense_backward, activation_forward, activation_backward, dropout_map,
-    rescaling_map, batch_norm_forward, average_parts, batch_norm_apply, batch_norm_backward, layer_norm_forward,
-    layer_norm_backward,
+    own, own_part, meet, dense_forward, banded_forward, dense_backward, activation_forward, activation_backward,
+    dropout_map, rescaling_map, batch_norm_forward, average_parts, batch_norm_apply, batch_norm_backward,
+    layer_norm_forward, layer_norm_backward,
 )  # fmt: skip

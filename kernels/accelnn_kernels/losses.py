@@ -103,52 +103,74 @@ def elementwise_loss(output, d, target, weights, factor, rows, columns):
 
 def softmax_cross_entropy_labels(output, d, target, weights, factor, rows, columns):
     """Return the cross-entropy of softmax(output) and integer labels; d <- softmax(output) - one-hot."""
-    output_ = matrix(output, rows, columns)
+    total = 0.0
+    block = rows_of_a_block(columns)
+    for first in range(0, rows, block):
+        n = min(block, rows - first)
+        shift = first * columns * itemsize
+        labels, weights_ = target + 8 * first, weights + 8 * first
+        total += block_of_labels(output + shift, d + shift, labels, weights_, factor, n, columns)
+    return total
+
+
+def block_of_labels(output, d, target, weights, factor, rows, columns):
+    """Do the same for one block of rows."""
     d_ = matrix(d, rows, columns)
     labels = integers(target, rows)
     weights_ = doubles(weights, rows)
+    subtract_largest(output, d, rows, columns)
     total = 0.0
     for i in range(rows):
-        largest = output_[i, 0]
-        for j in range(columns):
-            largest = output_[i, j] if output_[i, j] > largest else largest
+        total -= weights_[i] * double(d_[i, labels[i]])
+    exponentiate(d, rows * columns)
+    for i in range(rows):
         exponentials = real(0)
         for j in range(columns):
-            d_[i, j] = exp(output_[i, j] - largest)
             exponentials += d_[i, j]
-        count = weights_[i] * factor
-        scale = real(count) / exponentials
+        d_[i, labels[i]] -= exponentials
+        scale = real(weights_[i] * factor) / exponentials
         for j in range(columns):
             d_[i, j] *= scale
-        label = labels[i]
-        d_[i, label] -= real(count)
-        total += count * (math.log(double(exponentials)) - double(output_[i, label] - largest))
-    return total
+        total += weights_[i] * math.log(double(exponentials))
+    return total * factor
 
 
 def softmax_cross_entropy_rows(output, d, target, weights, factor, rows, columns):
     """Return the cross-entropy of softmax(output) and rows of probabilities, one-hot or not."""
-    output_ = matrix(output, rows, columns)
+    total = 0.0
+    block = rows_of_a_block(columns)
+    for first in range(0, rows, block):
+        n = min(block, rows - first)
+        shift = first * columns * itemsize
+        total += block_of_rows(output + shift, d + shift, target + shift, weights + 8 * first, factor, n, columns)
+    return total
+
+
+def block_of_rows(output, d, target, weights, factor, rows, columns):
+    """Do the same for one block of rows."""
     d_ = matrix(d, rows, columns)
     target_ = matrix(target, rows, columns)
     weights_ = doubles(weights, rows)
+    subtract_largest(output, d, rows, columns)
     total = 0.0
     for i in range(rows):
-        largest = output_[i, 0]
-        for j in range(columns):
-            largest = output_[i, j] if output_[i, j] > largest else largest
-        exponentials = real(0)
-        for j in range(columns):
-            d_[i, j] = exp(output_[i, j] - largest)
-            exponentials += d_[i, j]
-        mass = real(0)
         inner = real(0)
         for j in range(columns):
-            mass += target_[i, j]
-            inner += target_[i, j] * (output_[i, j] - largest)
-        count = weights_[i] * factor
-        scale = real(count) * mass / exponentials
+            inner += target_[i, j] * d_[i, j]
+        total -= weights_[i] * double(inner)
+    exponentiate(d, rows * columns)
+    for i in range(rows):
+        exponentials = real(0)
+        mass = real(0)
         for j in range(columns):
-            d_[i, j] = d_[i, j] * scale - real(count) * target_[i, j]
-        total += count * (double(mass) * math.log(double(exponentials)) - double(inner))
-    return total
+            exponentials += d_[i, j]
+            mass += target_[i, j]
+        count = real(weights_[i] * factor)
+        share = mass / exponentials
+        for j in range(columns):
+            d_[i, j] = (d_[i, j] * share - target_[i, j]) * count
+        total += weights_[i] * double(mass) * math.log(double(exponentials))
+    return total * factor
+
+
+LOOP_TEMPLATES = (block_of_labels, block_of_rows)

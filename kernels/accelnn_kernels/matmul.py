@@ -4,12 +4,29 @@ There are three: forward ``x @ W``, and backward ``dz @ W^T`` and ``x^T @ dz``. 
 because a tile reads single numbers of its left operand and can do so along rows or along columns; only its right
 operand must have its rows in order, so ``W^T`` is transposed on the way, in pieces that stay in the cache.
 
-Measured on one core of an AVX-512 machine (float32, 784 x 128 weights; GFLOP/s): 228 against 55 of NumPy's OpenBLAS
-for 10 rows, 227 against 100 for 64, 218 against 108 for 128. OpenBLAS spends its time copying operands when they
-are small, and where it does not know a new processor it takes kernels of an older one.
+How a product is cut, and what was measured (float32, one core of a Zen 5 with AVX-512, whose tiles reach 243 GFLOP/s
+on operands in the L1 cache; fractions of that):
+
+====================  ============================================================  =================================
+cut                   when                                                          measured
+====================  ============================================================  =================================
+columns by tile       always: 4 vectors, then 2, then single masked ones            10 columns: 0.50; 64: 1.00
+rows by tile          always: as few tiles as suffice, about equally high           10 rows as 5 + 5: 0.97; 6 + 4: 0.91
+inner by INNER_BLOCK  more than 256 inner indices: ``b`` stays in the L1/L2 cache   784 x 128: 0.98
+transposed pieces     ``dz @ W^T``: squares of vectors, transposed in registers     10 rows: 0.66 (one by one: 0.23)
+straight into W       plain gradient descent: alpha = -learning_rate, beta = 1      10 rows: 0.83; 128: 0.98
+rows over threads     ``program.load_batch``: every thread has its rows             see docs/performance.md
+bands over threads    first layer, ``layer_program.banded_forward``                 see docs/performance.md
+====================  ============================================================  =================================
+
+Whether threads share a product by rows of the batch or by bands of the inputs is decided once per training run, from
+the shapes (``accelnn/training/team.py``); the other cuts follow from the sizes, here.
 
 Every element of a result is summed in the order of the inner dimension, whatever the tile: a product is bitwise the
-same for any number of threads and any way of cutting its rows.
+same for any way of cutting its rows and columns.
+
+What did not pay: copying the columns of ``x`` together before ``x^T @ dz``, as BLAS libraries do: 0.94 to 1.07 times as
+fast, for 10 to 512 rows and 128 to 1024 columns.
 """
 
 from __future__ import annotations
@@ -23,23 +40,22 @@ INNER_BLOCK = 256
 
 
 def panel(a, a_row, a_inner, b, b_row, c, c_row, rows, inner, alpha, beta, columns):
-    """Compute ``rows`` rows of the columns of one tile: with the tallest tiles first, the rest with lower ones."""
+    """Compute ``rows`` rows of the columns of one tile, in tiles of about the same height."""
     row = 0
-    while rows - row >= tall:
+    while row < rows:
+        height = next_height(rows - row)
         left, target = place(a, row, a_row), place(c, row, c_row)
-        tile_tall(left, a_row, a_inner, b, b_row, target, c_row, inner, alpha, beta, columns)
-        row += tall
-    while rows - row >= 4:
-        left, target = place(a, row, a_row), place(c, row, c_row)
-        tile_4(left, a_row, a_inner, b, b_row, target, c_row, inner, alpha, beta, columns)
-        row += 4
-    if rows - row >= 2:
-        left, target = place(a, row, a_row), place(c, row, c_row)
-        tile_2(left, a_row, a_inner, b, b_row, target, c_row, inner, alpha, beta, columns)
-        row += 2
-    if rows - row >= 1:
-        left, target = place(a, row, a_row), place(c, row, c_row)
-        tile_1(left, a_row, a_inner, b, b_row, target, c_row, inner, alpha, beta, columns)
+        tile(height, left, a_row, a_inner, b, b_row, target, c_row, inner, alpha, beta, columns)
+        row += height
+
+
+def next_height(rows):
+    """Return the height of the first tile of so many rows: the fewest tiles that suffice share the rows evenly."""
+    even = -(-rows // -(-rows // heights[0]))
+    for height in heights:
+        if height <= even:
+            return height
+    return 1
 
 
 def place(address, index, stride):
@@ -69,12 +85,10 @@ def one_block(a, a_row, a_inner, b, b_row, c, c_row, rows, columns, inner, alpha
     if columns - j >= 2 * lanes:
         panel_2(a, a_row, a_inner, place(b, j, 1), b_row, place(c, j, 1), c_row, rows, inner, alpha, beta, 0)
         j += 2 * lanes
-    if columns - j >= lanes:
-        panel_1(a, a_row, a_inner, place(b, j, 1), b_row, place(c, j, 1), c_row, rows, inner, alpha, beta, 0)
-        j += lanes
-    if columns > j:
-        rest = columns - j
+    while columns > j:
+        rest = min(columns - j, lanes)
         panel_rest(a, a_row, a_inner, place(b, j, 1), b_row, place(c, j, 1), c_row, rows, inner, alpha, beta, rest)
+        j += rest
 
 
 def matmul(gemm, x, w, z, rows, n_in, n_out):
@@ -104,16 +118,7 @@ def matmul_transposed(gemm, piece, dz, w, dx, rows, n_in, n_out):
             invoke(gemm, (left, n_out, 1, piece, columns, target, n_in, rows, columns, inner, 1.0, beta))
 
 
-def transpose(source_start, row, target, rows, columns):
-    """Write the transpose of a (rows, columns) piece of a matrix, whose rows are ``row`` apart, to ``target``."""
-    target_ = matrix(target, columns, rows)
-    for i in range(rows):
-        source_row = vector(place(source_start, i, row), columns)
-        for j in range(columns):
-            target_[j, i] = source_row[j]
-
-
-TEMPLATES = (place, one_block, transpose)
+TEMPLATES = (place,)
 
 
 def constants(dtype: np.dtype) -> dict[str, int]:
@@ -131,6 +136,5 @@ def panels() -> dict[str, tuple[int, bool]]:
     return {
         "panel_wide": (tiles.widest(), False),
         "panel_2": (2, False),
-        "panel_1": (1, False),
         "panel_rest": (1, True),
     }

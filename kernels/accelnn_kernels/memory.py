@@ -14,6 +14,8 @@ from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from accelnn_kernels.compiler import INNER_FLAGS
+
 
 @intrinsic
 def _as_pointer(typing_context, address):
@@ -27,23 +29,23 @@ def compiled_views(dtype: np.dtype) -> dict[str, Any]:
     """Return ``matrix``, ``vector`` (of ``dtype``), ``integers`` and ``doubles`` for compiled templates."""
     real = dtype.type
 
-    @njit(forceinline=True)
+    @njit(forceinline=True, **INNER_FLAGS)
     def matrix(address, rows, columns):
         return carray(_as_pointer(address), (rows, columns), real)
 
-    @njit(forceinline=True)
+    @njit(forceinline=True, **INNER_FLAGS)
     def vector(address, size):
         return carray(_as_pointer(address), (size,), real)
 
     return {"matrix": matrix, "vector": vector, "integers": _integers, "doubles": _doubles}
 
 
-@njit(forceinline=True)
+@njit(forceinline=True, **INNER_FLAGS)
 def _integers(address, size):
     return carray(_as_pointer(address), (size,), np.int64)
 
 
-@njit(forceinline=True)
+@njit(forceinline=True, **INNER_FLAGS)
 def _doubles(address, size):
     return carray(_as_pointer(address), (size,), np.float64)
 
@@ -123,6 +125,21 @@ def atomic_store(typing_context, address, value):
     return types.int64(address, types.int64), _ordered(store)
 
 
+@intrinsic
+def prefetch(typing_context, address):
+    """Ask for the cache line at ``address``, which may be any number, before it is needed."""
+
+    def codegen(context, builder, signature, arguments):
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        read, keep, data = (ir.Constant(flag, value) for value in (0, 3, 1))
+        builder.call(function, [builder.inttoptr(arguments[0], byte), read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(address), codegen
+
+
 def _python_invoke(address: int, arguments: tuple[float, ...]) -> None:
     _foreign(None, arguments)(int(address))(*arguments)
 
@@ -152,6 +169,7 @@ def _python_atomic_store(address: int, value: int) -> int:
 PYTHON_CALLS = {
     "invoke": _python_invoke,
     "measure": _python_measure,
+    "prefetch": lambda address: None,
     "atomic_load": lambda address: int(view(address, (1,), np.dtype(np.int64))[0]),
     "atomic_add": _python_atomic_add,
     "atomic_store": _python_atomic_store,

@@ -132,12 +132,18 @@ def scale(values, size, factor):
         values_[i] *= by
 
 
-def add_parts(parts, n_parts, size, total):
-    """Write the sum of the rows of ``parts (n_parts, size)`` to ``total``, always in the same order."""
-    parts_ = matrix(parts, n_parts, size)
+def add_parts(parts, stride, n_parts, size, total):
+    """Write the sum of ``n_parts`` vectors ``(size,)``, ``stride`` elements apart, to ``total``, in their order."""
     total_ = vector(total, size)
-    for j in range(size):
-        total_[j] = parts_[0, j]
-    for part in range(1, n_parts):
+    first = vector(parts, size)
+    if n_parts == 1:
         for j in range(size):
-            total_[j] += parts_[part, j]
+            total_[j] = first[j]
+        return
+    second = vector(parts + stride * itemsize, size)
+    for j in range(size):
+        total_[j] = first[j] + second[j]
+    for part in range(2, n_parts):
+        next_part = vector(parts + part * stride * itemsize, size)
+        for j in range(size):
+            total_[j] += next_part[j]

@@ -21,15 +21,22 @@ def load_batch(net, step):
     last = min(first + share, rows)
     frame.step, frame.rows, frame.first, frame.last = step, rows, first, last
     indices = frame.permutation + 8 * (start + first)
-    invoke(
-        frame.gather_rows,
-        (
-            frame.x, frame.x_stride, indices, last - first, frame.n_in,
-            frame.x_batch + first * frame.n_in * frame.itemsize, frame.scale, frame.offset,
-        ),
-    )  # fmt: skip
+    load_inputs(frame, start)
     if frame.targets != 0:
         load_targets(frame, indices)
+
+
+def load_inputs(frame, start):
+    """Fill this thread's rows of the inputs, or, where inputs are shared out in bands, its band of all rows."""
+    first, last = frame.first, frame.last
+    if frame.banded != 0:
+        first, last = 0, frame.rows
+    out = frame.x_batch + first * frame.n_in * frame.itemsize
+    indices = frame.permutation + 8 * (start + first)
+    invoke(
+        frame.gather_rows,
+        (frame.x, frame.x_stride, indices, last - first, frame.n_in, out, frame.scale, frame.offset),
+    )
 
 
 def load_targets(frame, indices):
@@ -55,6 +62,8 @@ def forward(net, index):
     layer = net.layers[index]
     if layer.kind == dense:
         dense_forward(frame, layer)
+    elif layer.kind == banded_dense:
+        banded_forward(frame, layer)
     elif layer.kind == activation_layer:
         activation_forward(frame, layer)
     elif layer.kind == dropout_layer:
@@ -73,7 +82,7 @@ def backward(net, index):
     """Turn this thread's rows of da of layer ``index`` into dz, parts of its gradients, and the dx below."""
     frame = net.frame[0]
     layer = net.layers[index]
-    if layer.kind == dense:
+    if layer.kind == dense or layer.kind == banded_dense:
         dense_backward(frame, layer)
     elif layer.kind == batch_norm_layer:
         batch_norm_backward(frame, layer)
@@ -143,13 +152,14 @@ OPERATIONS = (
 )
 """What the source of the training step calls."""
 
-TEMPLATES = (*OPERATIONS, load_targets, total_weight, *layer_program.TEMPLATES, *update_program.TEMPLATES)
+TEMPLATES = (*OPERATIONS, load_inputs, load_targets, total_weight, *layer_program.TEMPLATES, *update_program.TEMPLATES)
 
 
 def constants() -> dict[str, int]:
     """Return the names that the templates of a program need."""
     return {
         "dense": tables.DENSE,
+        "banded_dense": tables.BANDED_DENSE,
         "activation_layer": tables.ACTIVATION,
         "dropout_layer": tables.DROPOUT,
         "batch_norm_layer": tables.BATCH_NORM,

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-DENSE, ACTIVATION, DROPOUT, BATCH_NORM, BATCH_NORM_INFERENCE, LAYER_NORM, RESCALING = range(7)
+DENSE, BANDED_DENSE, ACTIVATION, DROPOUT, BATCH_NORM, BATCH_NORM_INFERENCE, LAYER_NORM, RESCALING = range(8)
+
+DENSE_KINDS = (DENSE, BANDED_DENSE)
 
 WEIGHT, PARTS = range(2)
 """Kinds of parameters: a weight's gradient is a matrix product, any other's is the sum of the threads' parts."""
@@ -27,6 +29,7 @@ LAYER = _table(
     " x dx z a da"
     # W and b, or gamma and beta; per thread (size, n_out): parts of the gradients of both
     " weight bias weight_parts bias_parts"
+    # inputs in bands: each thread's product, (size, batch_size, n_out) in parts
     # normalization: statistics and scratch, each (size, n_out); running statistics (n_out,)
     " mean variance inverse parts running_mean running_variance"
     # which of the dropout layers this is
@@ -38,7 +41,9 @@ PARAMETER = _table(
     # shape (rows, columns); the flat views in the arena and its moments
     "kind rows columns values gradients moments_1 moments_2"
     # a weight: the input and the gradient of the pre-activation; else the threads' parts
-    " x dz parts",
+    " x dz parts"
+    # the weight of a layer whose inputs are shared out in bands
+    " banded",
     "l1 l2",
 )
 
@@ -51,6 +56,8 @@ FRAME = _table(
     " n_rows batch_size permutation"
     # inputs: rows of the data set, distance of rows in elements, width; buffers of the batch
     " x x_stride n_in x_batch"
+    # inputs in bands: this thread has n_in columns of all rows, from column band on, in a buffer of its own
+    " banded band"
     # targets: labels (int64) or rows of n_targets, weights (float64 or 0: all are 1); buffers of the batch
     " targets n_targets target_batch labels weights weight_batch"
     # the last layer: its output, its gradient, its width; where predictions go

@@ -33,9 +33,13 @@ def share_of(frame, parameter, index):
     """Return the rows [first, last) of a parameter that this thread updates; a vector has one row, and one owner."""
     if parameter.rows == 1:
         return (0, 1) if index % frame.size == frame.rank else (0, 0)
-    share = (parameter.rows + frame.size - 1) // frame.size
-    first = min(frame.rank * share, parameter.rows)
-    return first, min(first + share, parameter.rows)
+    return parameter.rows * frame.rank // frame.size, parameter.rows * (frame.rank + 1) // frame.size
+
+
+def add_bias_parts(frame, parameter):
+    """Add up what the threads contributed to the gradient of a vector."""
+    n = parameter.columns
+    invoke(frame.add_parts, (parameter.parts, n, frame.size, n, parameter.gradients))
 
 
 def compute_gradient(frame, parameter, index):
@@ -46,7 +50,7 @@ def compute_gradient(frame, parameter, index):
     if parameter.kind == weight:
         weight_rows(frame, parameter, parameter.gradients, first, last, 1.0, 0.0)
     else:
-        invoke(frame.add_parts, (parameter.parts, frame.size, parameter.columns, parameter.gradients))
+        add_bias_parts(frame, parameter)
     if frame.penalized == 0:
         return 0.0
     shift = first * parameter.columns * frame.itemsize
@@ -57,13 +61,11 @@ def compute_gradient(frame, parameter, index):
 
 def weight_rows(frame, parameter, target, first, last, alpha, beta):
     """Rows [first, last) of target <- alpha x^T dz + beta target."""
-    invoke(
-        frame.weight_gradient,
-        (
-            frame.gemm, parameter.x, parameter.dz, target, frame.rows, parameter.rows, parameter.columns,
-            first, last, alpha, beta,
-        ),
-    )  # fmt: skip
+    x, n_in, dz, n_out = parameter.x, parameter.rows, parameter.dz, parameter.columns
+    if parameter.banded != 0:  # this thread's buffer holds just the columns of x that belong to these rows
+        x, n_in, target = frame.x_batch, frame.n_in, target + first * n_out * frame.itemsize
+        first, last = 0, n_in
+    invoke(frame.weight_gradient, (frame.gemm, x, dz, target, frame.rows, n_in, n_out, first, last, alpha, beta))
 
 
 def take_step(frame, parameter, index, hyper):
@@ -90,7 +92,7 @@ def direct_update(net, hyper):
             if last > first:
                 weight_rows(frame, parameter, parameter.values, first, last, -learning_rate, 1.0)
         elif last > first:
-            invoke(frame.add_parts, (parameter.parts, frame.size, parameter.columns, parameter.gradients))
+            add_bias_parts(frame, parameter)
             take_step(frame, parameter, index, hyper)
 
 
@@ -128,5 +130,6 @@ def clip_factor(net):
 
 
 TEMPLATES = (
-    update, share_of, compute_gradient, weight_rows, take_step, direct_update, clipped_update, clip_factor,
+    update, share_of, add_bias_parts, compute_gradient, weight_rows, take_step, direct_update, clipped_update,
+    clip_factor,
 )  # fmt: skip

@@ -6,27 +6,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from accelnn_kernels import activations, losses, optimizers
-from accelnn_kernels.catalog import DTYPES, PLAIN_KINDS, SIGNATURES, SOURCE_DTYPES, kernel, python_kernel
+from accelnn_kernels.catalog import DTYPES, PLAIN_KINDS, SIGNATURES, kernel, python_kernel
+from accelnn_kernels.inventory import VARIANTS, kernel_names
 
 SHAPES = ((1, 1), (1, 7), (9, 1), (3, 5), (17, 33), (128, 64), (601, 259))
 TINY_SHAPES = ((1, 1), (1, 4), (3, 1), (2, 5))
 GUARD_BYTES = 256
 
-VARIANTS = {
-    "bias_activation": (*activations.NAMES, "softmax"),
-    "activation_gradient": (*activations.NAMES, "softmax"),
-    "loss": (*losses.NAMES, "cross_entropy_rows"),
-    "update": tuple(optimizers.N_MOMENTS),
-    "gather_rows": SOURCE_DTYPES,
-}
-"""The variants of each kind of kernel; all other kinds have the variant ''."""
-
 
 def all_kernels() -> list[tuple[str, str, str]]:
     """Return (kind, variant, dtype) of every kernel in the catalog."""
     assert set(SIGNATURES) == {*PLAIN_KINDS, *VARIANTS}
-    return [(kind, variant, dtype) for kind in SIGNATURES for variant in VARIANTS.get(kind, ("",)) for dtype in DTYPES]
+    return list(kernel_names(DTYPES))
 
 
 @dataclass

@@ -15,7 +15,7 @@ import accelnn_kernels
 import numba
 import numpy as np
 import pytest
-from accelnn_kernels import compiler
+from accelnn_kernels import compiler, notice
 from accelnn_kernels.catalog import SIGNATURES
 from accelnn_kernels.compiler import Kernel, bind, cache_directory, caching, compile_loop
 
@@ -61,6 +61,45 @@ def test_a_second_process_loads_what_the_first_one_compiled(tmp_path):
     assert any("scale..float64" in name for name in files)
     assert run_python(DOUBLE, tmp_path).stdout.strip() == "1"
     assert sorted(path.name for path in tmp_path.rglob("*.nbc")) == files
+
+
+ANNOUNCED = """
+    import numpy as np, numba
+    from accelnn_kernels import compiler, notice
+    from accelnn_kernels.catalog import kernel
+
+    def add(x):
+        return x + 1
+
+    with notice.listening(print):
+        kernel("copy", "", "float64").address
+        loop = compiler.compile_loop(add)
+        assert loop(np.int64(1)) == 2
+        assert loop(np.int64(2)) == 3
+    print(compiler.compiled_names)
+"""
+
+
+def test_people_are_told_when_something_is_compiled_and_only_then(tmp_path):
+    """A kernel and a loop; the source of the loop has a file, without which Numba caches nothing."""
+    (tmp_path / "program.py").write_text(textwrap.dedent(ANNOUNCED))
+    code = f"import runpy; runpy.run_path({str(tmp_path / 'program.py')!r})"
+    first = run_python(code, tmp_path).stdout.splitlines()
+    assert first == [notice.MESSAGE, "['copy..float64', 'add']"]
+    assert run_python(code, tmp_path).stdout.splitlines() == ["[]"]
+
+
+def test_a_loop_is_made_ready_without_being_run(cache_root):
+    calls = np.zeros(1)
+
+    def count(calls):
+        calls[0] += 1.0
+
+    loop = compile_loop(count)
+    loop.prepare(calls)
+    assert calls[0] == 0.0
+    loop(calls)
+    assert calls[0] == 1.0
 
 
 def test_changed_sources_are_compiled_anew(tmp_path):

@@ -167,7 +167,7 @@ def test_norm_of_numbers_whose_squares_overflow_float32(small_case):
 @pytest.mark.parametrize("n_parts", [1, 2, 5])
 def test_add_parts(case, n_parts):
     parts, total = case.normal(n_parts, case.columns), case.empty(case.columns)
-    case.run("add_parts", "", parts, n_parts, case.columns, total)
+    case.run("add_parts", "", parts, case.columns, n_parts, case.columns, total)
     case.close(total, wide(parts)[0].sum(axis=0), ulps=n_parts, scale=float(np.abs(parts).max()))
 
 
@@ -176,7 +176,7 @@ def test_parts_are_added_in_one_order(compiled_case):
     case = compiled_case
     parts = case.place([[1e8], [1.0], [-1e8], [1.0]])
     total = case.empty(1)
-    case.run("add_parts", "", parts, 4, 1, total)
+    case.run("add_parts", "", parts, 1, 4, 1, total)
     expected = case.dtype.type(0)
     for part in parts[:, 0]:
         expected = expected + part

@@ -120,15 +120,21 @@ def said_of_runners(caplog: Any) -> list[str]:
     return [message for message in caplog.messages if "runner" in message]
 
 
-def weights_after_training(seed: int, threads: int | None = None, sender: Any = None) -> list[np.ndarray]:
-    """Return the weights of a small model after a few epochs, and send them to another process if there is one."""
+def weights_after_training(
+    seed: int, threads: int | None = None, sender: Any = None, limit: int | None = None
+) -> list[np.ndarray]:
+    """Return the weights of a small model after a few epochs, and send them to another process if there is one.
+
+    Teams have ``threads`` threads, and not more than ``limit``.
+    """
     from accelnn.training import compiled
 
     if threads is not None:
-        compiled.team_size = lambda multiplications, batch_size: threads
+        compiled.team_size = lambda *_: threads
     layers = [BatchNorm(), dense(20, "gelu"), Dropout(0.2), LayerNorm(), dense(3, "softmax")]
     model = Sequential(layers, seed=seed)
-    model.fit(inputs(n=400), labels(n=400), epochs=5, verbose=0, metrics="accuracy", validation_split=0.2)
+    options: dict[str, Any] = {"metrics": "accuracy", "validation_split": 0.2, "threads": limit}
+    model.fit(inputs(n=400), labels(n=400), epochs=5, verbose=0, **options)
     weights = model.get_weights()
     if sender is not None:
         sender.send(weights)

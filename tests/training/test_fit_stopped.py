@@ -14,7 +14,7 @@ import pytest
 
 from accelnn import SGD, BatchNorm, EarlyStopping, Sequential, StopOnTarget
 from accelnn.errors import AccelnnWarning, ArgumentError, DivergenceError
-from accelnn.training import compiled, fit
+from accelnn.training import compiled, pace
 from accelnn.training.callbacks import Callback
 from tests.training.parity import dense, inputs, labels, small_net, targets
 
@@ -58,7 +58,7 @@ class Diary(Callback):
 
 @pytest.fixture
 def every_step_a_chunk(monkeypatch):
-    monkeypatch.setattr(fit, "CHUNK_S", 0.0)
+    monkeypatch.setattr(pace, "CHUNK_S", 0.0)
 
 
 def test_callbacks_are_called_in_order(every_step_a_chunk):
@@ -79,35 +79,10 @@ def test_callbacks_are_called_in_order(every_step_a_chunk):
 
 
 def test_chunks_grow_until_they_last_long_enough(monkeypatch):
-    monkeypatch.setattr(fit, "CHUNK_S", 1e9)
+    monkeypatch.setattr(pace, "CHUNK_S", 1e9)
     diary = Diary()
     model_of().fit(inputs(), targets(), epochs=2, callbacks=[diary], **QUIET)
     assert [event[2] for event in diary.events if event[0] == "chunk end"] == [1, 4, 4]
-
-
-def test_the_short_last_batch_does_not_decide_how_long_a_chunk_is(monkeypatch):
-    """A step of 1 row may be a thousand times faster than one of 10,000: the next chunk would hold up Ctrl-C."""
-    model = model_of()
-    training = None
-
-    class Look(Callback):
-        def on_chunk_end(self, model, epoch, steps_done, steps_total, loss):
-            measured.append(training._seconds_per_step)
-
-    measured, run = [], fit.Training.run
-
-    def spy(self):
-        nonlocal training
-        training = self
-        return run(self)
-
-    monkeypatch.setattr(fit.Training, "run", spy)
-    monkeypatch.setattr(fit, "CHUNK_S", 0.0)
-    times = iter(range(1, 1000))
-    monkeypatch.setattr(fit.time, "perf_counter", lambda: 1.0 - 1.0 / next(times))  # every step seems faster
-    model.fit(inputs(n=33), targets(n=33), epochs=1, callbacks=Look(), **QUIET)
-    assert len(measured) == 3
-    assert measured[2] == measured[1] < measured[0]
 
 
 @pytest.mark.parametrize("when", ["train begin", "epoch begin", "chunk end", "epoch end"])
@@ -220,11 +195,11 @@ LONG_CHUNKS = """
 import json, sys, warnings
 import numpy as np
 from accelnn import Dense, Sequential
-from accelnn.training import compiled, fit
+from accelnn.training import compiled, pace
 from accelnn.training.callbacks import Callback
 
-fit.CHUNK_S = 1.0  # the chunk that is running when the signal comes lasts about a second
-compiled.team_size = lambda multiplications, batch_size: int(sys.argv[1])
+pace.CHUNK_S, pace.GROWTH = 1.0, 10**9  # the chunk that is running when the signal comes lasts about a second
+compiled.team_size = lambda *_: int(sys.argv[1])
 
 class Tell(Callback):
     def on_chunk_end(self, model, epoch, steps_done, steps_total, loss):

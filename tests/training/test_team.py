@@ -14,7 +14,7 @@ from accelnn import SGD, BatchNorm, Sequential
 from accelnn.arrays import reference
 from accelnn.training import compiled, team
 from accelnn.training.data import TrainingData
-from accelnn.training.team import run_together, team_size, yield_address
+from accelnn.training.team import bands_pay, run_together, team_size, yield_address
 from tests.training.parity import dense, inputs, labels
 
 MANY = 10**9
@@ -38,6 +38,39 @@ def test_threads_are_used_where_they_pay(multiplications, batch_size, usable, ex
     assert team_size(multiplications, batch_size) == expected
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "first_weight", "expected"),
+    [
+        (10, (784, 128), 2),  # 4 rows each
+        (7, (784, 128), 1),
+        (1024, (784, 128), 4),
+        (10, None, 1),
+        (32, (20, 100), 2),  # so few inputs that products of bands would be more to exchange
+        (32, (1, 1), 2),
+    ],
+)
+def test_bands_pay_for_smaller_batches(batch_size, first_weight, expected, monkeypatch):
+    monkeypatch.setattr(team, "usable_threads", lambda: 4)
+    assert team_size(MANY, batch_size, first_weight) == expected
+
+
+@pytest.mark.parametrize(
+    ("first_weight", "batch_size", "threads", "expected"),
+    [
+        ((784, 128), 10, 2, True),
+        ((784, 128), 10**6, 2, True),
+        ((784, 128), 10, 1, False),
+        (None, 10, 2, False),
+        ((2, 1), 10, 2, True),
+        ((2, 1), 10, 3, False),  # a thread without inputs
+        ((64, 1000), 64, 2, True),
+        ((64, 1000), 1000, 2, False),
+    ],
+)
+def test_inputs_are_shared_out_in_bands_where_it_pays(first_weight, batch_size, threads, expected):
+    assert bands_pay(first_weight, batch_size, threads) is expected
+
+
 def test_all_run_at_once_and_the_first_in_the_calling_thread():
     at_once, names = threading.Barrier(3, timeout=30), {}
 
@@ -55,7 +88,7 @@ class Run:
     """A training step of a compiled runner with a team of three, whose threads can be made to fail."""
 
     def __init__(self, monkeypatch):
-        monkeypatch.setattr(compiled, "team_size", lambda multiplications, batch_size: 3)
+        monkeypatch.setattr(compiled, "team_size", lambda *_: 3)
         model = Sequential([BatchNorm(), dense(7, "tanh"), BatchNorm(), dense(3, "softmax")], n_in=5, seed=0)
         data = TrainingData(inputs(), labels())
         self.model = model
