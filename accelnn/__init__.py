@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         StopOnTarget,
         load_model,
         schedules,
+        warmup,
     )
 
 _ROOMS = {
@@ -57,7 +58,7 @@ _ROOMS = {
     ),
     "accelnn.training": (
         "SGD", "Adam", "AdamW", "Callback", "EarlyStopping", "History", "RMSprop", "Sequential", "StopOnTarget",
-        "load_model", "schedules",
+        "load_model", "schedules", "warmup",
     ),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
@@ -90,6 +91,7 @@ __all__ = [
     "load_dataset",
     "load_model",
     "schedules",
+    "warmup",
 ]
 
 

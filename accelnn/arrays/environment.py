@@ -21,17 +21,22 @@ def describe_environment() -> dict[str, Any]:
     """Return everything that decides how fast accelnn is here, JSON-able; takes about a second.
 
     Keys: "accelnn", "python", "platform" (text); "packages" (versions by name, None if not installed);
-    "cpu" (model, cores, usable_threads); "blas" (one dict per loaded library: name, version, threads,
-    architecture, file); "numba" (threading_layers: usable or not by name, threading_layer: the setting,
-    threads); "backends" (by name: usable, device, cause, remedy, details; cause and remedy are None where
-    it is usable, details None where it is not).
+    "cpu" (model, cores, usable_threads, thread_limit: the user's or None); "blas" (one dict per loaded
+    library: name, version, threads, architecture, file); "numba" (threading_layers: usable or not by
+    name, threading_layer: the setting, threads); "backends" (by name: usable, device, cause, remedy,
+    details; cause and remedy are None where it is usable, details None where it is not).
     """
     return {
         "accelnn": _version("accelnn"),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in _PACKAGES},
-        "cpu": {"model": _cpu_model(), "cores": os.cpu_count(), "usable_threads": usable_threads()},
+        "cpu": {
+            "model": cpu_model(),
+            "cores": os.cpu_count(),
+            "usable_threads": usable_threads(),
+            "thread_limit": thread_limit(),
+        },
         "blas": _blas_libraries(),
         "numba": _numba_threads(),
         "backends": {"cpu": _cpu_backend(), "cuda": _cuda_backend()},
@@ -45,14 +50,17 @@ def usable_threads() -> int:
     """
     affinity = getattr(os, "sched_getaffinity", None)  # Linux has it, macOS and Windows do not
     allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, min(allowed, _container_quota(), _user_limit()))
+    return max(1, min(allowed, _container_quota(), thread_limit() or allowed))
 
 
-def _user_limit() -> int:
-    """Return the limit that the user set, a huge number without one."""
+def thread_limit() -> int | None:
+    """Return the limit that the user set in ``ACCELNN_NUM_THREADS``, None without one.
+
+    Raises ArgumentError if that variable is set to something else than a whole number >= 1.
+    """
     limit = os.environ.get("ACCELNN_NUM_THREADS")
     if not limit:
-        return 1 << 30
+        return None
     if not (limit.isascii() and limit.isdigit()) or int(limit) < 1:
         raise invalid("ACCELNN_NUM_THREADS", limit, "set it to a whole number >= 1, or unset it")
     return int(limit)
@@ -74,7 +82,8 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _cpu_model(path: Path = Path("/proc/cpuinfo")) -> str:
+def cpu_model(path: Path = Path("/proc/cpuinfo")) -> str:
+    """Return what the maker calls this processor, or what kind it is where that is not told."""
     try:
         lines = path.read_text().splitlines()
     except OSError:
@@ -123,7 +132,7 @@ def _importable(module: str) -> bool:
 
 
 def _cpu_backend() -> dict[str, Any]:
-    return {"usable": True, "device": "cpu", "cause": None, "remedy": None, "details": {"name": _cpu_model()}}
+    return {"usable": True, "device": "cpu", "cause": None, "remedy": None, "details": {"name": cpu_model()}}
 
 
 def _cuda_backend() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The command line: ``accelnn train``, ``evaluate``, ``predict`` and ``info``."""
+"""The command line: ``accelnn train``, ``evaluate``, ``predict`` and others; ``accelnn --help`` lists them."""
 
 from accelnn.cli.app import app, main
 

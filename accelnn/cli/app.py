@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from accelnn.cli.failures import CommandLine
-from accelnn.cli.options import TrainOptions
+from accelnn.cli.options import BenchOptions, TrainOptions
 from accelnn.cli.values import number, whole_number
 
 app = typer.Typer(
@@ -100,6 +100,14 @@ Dtype = Annotated[str, typer.Option(metavar="NAME", help="float32 or float64.")]
 Runner = Annotated[
     str, typer.Option(metavar="NAME", help="auto, compiled (the fast one, CPU) or plain (array by array).")
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        parser=whole_number("--threads", 1),
+        metavar="N",
+        help="Use at most so many; the default is as many as pay. $ACCELNN_NUM_THREADS limits all commands.",
+    ),
+]
 Seed = Annotated[
     int | None,
     typer.Option(
@@ -113,6 +121,24 @@ Plot = Annotated[
     str | None, typer.Option(metavar="PATH", help='Draw the curves there, as .png; needs pip install "accelnn[plot]".')
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+WarmUpDtype = Annotated[str, typer.Option("--dtype", metavar="NAME", help="float32, float64 or all.")]
+BenchBatchSize = Annotated[
+    int, typer.Option(parser=whole_number("--batch-size", 1), metavar="N", help="Rows of a mini-batch.")
+]
+BenchBackend = Annotated[
+    str, typer.Option(metavar="NAME", help="cpu or auto, which is the same here: CUDA is not measured yet.")
+]
+Seconds = Annotated[
+    float,
+    typer.Option(
+        parser=number("--seconds"),
+        metavar="NUMBER",
+        help="How long to measure: longer is steadier. Compiling is extra.",
+    ),
+]
+BenchPlot = Annotated[
+    str | None, typer.Option(metavar="PATH", help='Draw the phases there, as .png; needs pip install "accelnn[plot]".')
+]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="File that train --save wrote.")]
 TestDataset = Annotated[
     str | None,
@@ -169,6 +195,7 @@ def train(
     backend: Backend = "auto",
     dtype: Dtype = "float32",
     runner: Runner = "auto",
+    threads: Threads = None,
     seed: Seed = None,
     save: Save = None,
     plot: Plot = None,
@@ -210,11 +237,39 @@ def predict(
 
 
 @app.command()
+def bench(
+    hidden: Hidden = "128,64",
+    activation: Activation = "relu",
+    optimizer: Optimizer = "adam",
+    batch_size: BenchBatchSize = 128,
+    backend: BenchBackend = "cpu",
+    dtype: Dtype = "float32",
+    threads: Threads = None,
+    seconds: Seconds = 3.0,
+    plot: BenchPlot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a training step on this machine: its speed, where its time goes, and what limits it."""
+    options = BenchOptions(**locals())
+    from accelnn.cli.bench import run_bench
+
+    run_bench(options)
+
+
+@app.command()
 def info(as_json: AsJson = False) -> None:
     """Show what works on this machine, and how to get what does not."""
     from accelnn.cli.info import run_info
 
     run_info(as_json)
+
+
+@app.command()
+def warmup(dtype: WarmUpDtype = "float32", as_json: AsJson = False) -> None:
+    """Compile ahead, once for this machine, so that no training has to wait for it."""
+    from accelnn.cli.warm_up import run_warmup
+
+    run_warmup(dtype, as_json)
 
 
 def main() -> None:

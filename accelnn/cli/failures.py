@@ -126,5 +126,5 @@ class _Notices(logging.Handler):
     """Shows warnings, and of the rest what takes time."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.WARNING or record.module in ("download", "compiler"):
+        if record.levelno >= logging.WARNING or record.module in ("download", "notice"):
             complain(record.getMessage())

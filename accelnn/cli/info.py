@@ -24,7 +24,8 @@ def _lines(environment: dict[str, Any]) -> Iterator[tuple[str, str]]:
     cpu, numba = environment["cpu"], environment["numba"]
     yield "accelnn", f"{environment['accelnn']}, Python {environment['python']} on {environment['platform']}"
     yield "packages", ", ".join(f"{name} {version}" for name, version in environment["packages"].items() if version)
-    yield "cpu", f"{cpu['model']}, {cpu['cores']} cores, {cpu['usable_threads']} usable threads"
+    limit = f" (ACCELNN_NUM_THREADS is {cpu['thread_limit']})" if cpu["thread_limit"] else ""
+    yield "cpu", f"{cpu['model']}, {cpu['cores']} cores, {cpu['usable_threads']} usable threads{limit}"
     for library in environment["blas"]:
         yield "blas", _blas(library)
     usable = [name for name, works in numba["threading_layers"].items() if works]

@@ -1,4 +1,4 @@
-"""What ``accelnn train`` was asked for, as it stands on the command line: nothing is checked yet."""
+"""What ``accelnn train`` and ``accelnn bench`` were asked for, as on the command line: nothing is checked yet."""
 
 from __future__ import annotations
 
@@ -26,5 +26,22 @@ class TrainOptions:
     runner: str
     seed: int | None
     save: str | None
+    plot: str | None
+    as_json: bool
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """The flags of ``accelnn bench`` by name."""
+
+    hidden: str
+    activation: str
+    optimizer: str
+    batch_size: int
+    backend: str
+    dtype: str
+    threads: int | None
+    seconds: float
     plot: str | None
     as_json: bool

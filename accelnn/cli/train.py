@@ -44,7 +44,8 @@ def run_training(options: TrainOptions) -> None:
     data = load(options.dataset, options.data_dir)
     recipes.check_data(options, data)
     model = recipes.new_model(options, recipe, data)
-    watch = Watch(data, every_epoch=options.plot is not None or not options.as_json)
+    every_epoch = options.plot is not None or not options.as_json
+    watch = Watch(data, every_epoch=every_epoch, threads=options.threads)
     run = Run(options, recipe, data, model, watch, History(), recipes.early_stopping(options))
     if not options.as_json:
         print(_opening(run), flush=True)
@@ -67,10 +68,10 @@ class Watch(Callback):
     in front; nothing of it has an influence on the training.
     """
 
-    def __init__(self, data: Dataset, *, every_epoch: bool) -> None:
+    def __init__(self, data: Dataset, *, every_epoch: bool, threads: int | None = None) -> None:
         self.loss, self.metric = ("mse", "r2") if data.n_classes is None else ("cross_entropy", "accuracy")
         self.batch_size = 0
-        self._data, self._every_epoch = data, every_epoch
+        self._data, self._every_epoch, self._threads = data, every_epoch, threads
         self._evaluator: Evaluator | None = None
 
     def on_train_begin(self, model: Any, plan: TrainingPlan) -> None:
@@ -78,7 +79,8 @@ class Watch(Callback):
         self.batch_size = plan.batch_size
         if len(self._data.x_test):
             rows = checked_data(self._data.x_test, self._data.y_test, model, self.loss)
-            self._evaluator = Evaluator(model, rows, self.loss, resolve_metrics(self.metric), prefix="test_")
+            metrics = resolve_metrics(self.metric)
+            self._evaluator = Evaluator(model, rows, self.loss, metrics, prefix="test_", threads=self._threads)
 
     def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> None:
         """Add the scores on the test rows to the record."""
@@ -107,6 +109,7 @@ def _train(run: Run) -> None:
             callbacks=[run.watch] if run.stopping is None else [run.watch, run.stopping],
             verbose=0 if options.as_json else 1,
             runner=options.runner,
+            threads=options.threads,
         )
     run.elapsed_s = time.perf_counter() - start_s
 
@@ -172,7 +175,7 @@ def _opening(run: Run) -> str:
 def _closing(run: Run, results: dict[str, Any]) -> str:
     lines = [
         _scores(run, results),
-        f"speed  {results['samples_per_s']:,.0f} samples/s ({results['runner']} runner), "
+        f"speed  {results['samples_per_s']:,.0f} samples/s ({_runner(run.history)}), "
         f"{_epochs(results['epochs'])} in {results['elapsed_s']:.2f} s",
     ]
     if run.history.stopped_because:
@@ -186,6 +189,10 @@ def _scores(run: Run, results: dict[str, Any]) -> str:
         return f"score  training loss {results['train_loss']:.4g}; there are no rows to test with"
     metric = run.watch.metric
     return f"score  test {metric} {run.scores[f'test_{metric}']:.4f}, test loss {run.scores['test_loss']:.4g}"
+
+
+def _runner(history: History) -> str:
+    return f"{history.runner} runner" + (f", {history.threads} threads" if history.threads > 1 else "")
 
 
 def _epochs(count: int) -> str:

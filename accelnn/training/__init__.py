@@ -8,6 +8,7 @@ from accelnn.training.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Optimizer,
 from accelnn.training.progress import Progress
 from accelnn.training.schedules import SCHEDULES, Schedule
 from accelnn.training.sequential import Sequential, load_model
+from accelnn.training.warm_up import warmup
 
 __all__ = [
     "METRICS",
@@ -27,4 +28,5 @@ __all__ = [
     "StopOnTarget",
     "load_model",
     "schedules",
+    "warmup",
 ]

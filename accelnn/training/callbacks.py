@@ -87,6 +87,12 @@ class CallbackList(Callback):
         if not isinstance(callbacks, Iterable):
             raise wrong_type("callbacks", callbacks, "use a list of callbacks, such as [EarlyStopping()]")
         self.callbacks = [_checked_callback(callback) for callback in callbacks]
+        self._chunk_listeners = [callback for callback in self.callbacks if _hears(callback, "on_chunk_end")]
+
+    @property
+    def hears_chunks(self) -> bool:
+        """Whether any callback does something after a chunk; if not, nobody needs to compute the loss so far."""
+        return bool(self._chunk_listeners)
 
     def on_train_begin(self, model: Any, plan: TrainingPlan) -> None:
         """Tell every callback, and forget why an earlier run was stopped."""
@@ -100,8 +106,8 @@ class CallbackList(Callback):
             callback.on_epoch_begin(model, epoch)
 
     def on_chunk_end(self, model: Any, epoch: int, steps_done: int, steps_total: int, loss: float) -> None:
-        """Tell every callback."""
-        for callback in self.callbacks:
+        """Tell every callback that listens."""
+        for callback in self._chunk_listeners:
             callback.on_chunk_end(model, epoch, steps_done, steps_total, loss)
 
     def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> bool:
@@ -245,6 +251,11 @@ def _checked_callback(callback: Any) -> Callback:
     if not isinstance(callback, Callback):
         raise wrong_type("callbacks", callback, "use instances of Callback, such as EarlyStopping()")
     return callback
+
+
+def _hears(callback: Callback, event: str) -> bool:
+    """Return whether the callback has a method of its own for this event."""
+    return event in vars(callback) or getattr(type(callback), event) is not getattr(Callback, event)
 
 
 def _check_planned(metric: str, plan: TrainingPlan) -> None:

@@ -19,7 +19,7 @@ class Evaluator:
     """Computes the loss (if ``with_loss``) and the metrics of a network on ``data``, with names behind a prefix.
 
     The loss has no penalties: it says how well the network does on the data. Dropout is off and batch normalization
-    uses its running statistics.
+    uses its running statistics. ``threads`` limits the threads, None does not.
     """
 
     network: Network
@@ -28,11 +28,14 @@ class Evaluator:
     metrics: dict[str, MetricFunction] = field(default_factory=dict)
     prefix: str = ""
     with_loss: bool = True
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         formula = resolve_loss(self.loss)
         self._fused = formula.fused_activation
-        self._predictor = choose_predictor(self.network, self.data.x, scores=self._fused is not None)
+        self._predictor = choose_predictor(
+            self.network, self.data.x, scores=self._fused is not None, threads=self.threads
+        )
 
     @property
     def names(self) -> tuple[str, ...]:

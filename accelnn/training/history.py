@@ -40,6 +40,7 @@ class History:
     Attributes:
         epochs: the records, one dict per epoch.
         runner: name of the runner that executed the steps.
+        threads: number of threads that shared a step; the same number and seed give bitwise the same weights.
         interrupted: whether Ctrl-C ended the run.
         stopped_because: why a callback ended the run before its last epoch; None if none did.
 
@@ -47,6 +48,7 @@ class History:
 
     epochs: list[dict[str, float]] = field(default_factory=list)
     runner: str = ""
+    threads: int = 1
     interrupted: bool = False
     stopped_because: str | None = None
 
@@ -162,6 +164,8 @@ class History:
 
 
 def _as_float(name: str, value: object) -> float:
+    if type(value) is float:  # nearly always, and the question below takes longer than a step of a small network
+        return value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise wrong_type(name, value, "record a real number; a metric returns one float")
     return float(value)

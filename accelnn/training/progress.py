@@ -5,11 +5,14 @@ A run that is over within a second shows nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
+
+from accelnn_kernels import notice
 
 from accelnn.errors import invalid, wrong_type
 from accelnn.training.callbacks import Callback, TrainingPlan
@@ -53,6 +56,10 @@ class Progress(Callback):
         self._clock = clock
         self._display: _Bar | _Lines | None = None
 
+    def announcing(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block in which one line says so when code has to be compiled, which may take longer than the run."""
+        return notice.listening(self._say) if self.verbose else contextlib.nullcontext()
+
     def on_train_begin(self, model: Any, plan: TrainingPlan) -> None:
         """Choose bar or lines; nothing is shown yet."""
         stream = self._stream or sys.stderr
@@ -80,6 +87,13 @@ class Progress(Callback):
         if display is not None:
             display.close(history)
 
+    def _say(self, line: str) -> None:
+        stream = self._stream or sys.stderr
+        if self._display is not None:
+            self._display.say(line)
+        elif stream is not None:
+            print(line, file=stream, flush=True)
+
 
 class _Lines:
     """Plain lines: every epoch, or at most one per second of a run that lasts."""
@@ -87,7 +101,7 @@ class _Lines:
     def __init__(self, plan: TrainingPlan, stream: TextIO, clock: Callable[[], float], every_epoch: bool) -> None:
         self._plan, self._stream, self._clock, self._every_epoch = plan, stream, clock, every_epoch
         self._began_s = self._written_s = clock()
-        self._held_back: str | None = None
+        self._held_back: tuple[int, dict[str, float]] | None = None
 
     def chunk(self, epoch: int, steps_done: int, steps_total: int, loss: float) -> None:
         if self._every_epoch or self._clock() - self._written_s < _LINE_WITHIN_EPOCH_EVERY_S:
@@ -96,21 +110,26 @@ class _Lines:
         self._write(f"{where}, step {steps_done}/{steps_total}: loss {_number(loss)}")
 
     def epoch(self, epoch: int, record: dict[str, float]) -> None:
-        line = f"{_epoch_of(epoch, self._plan)}: {_all_values(record)}"
+        self._held_back = epoch, record
         if self._every_epoch or self._clock() - self._written_s >= _LINE_EVERY_S:
-            self._write(line)
-        else:
-            self._held_back = line
+            self._write_held_back()
 
     def close(self, history: History) -> None:
         """Write the last epoch, so that the log of a run ends with its result."""
         if not self._every_epoch and self._clock() - self._began_s < _PATIENCE_S:
             return
-        if self._held_back is not None:
-            self._write(self._held_back)
+        self._write_held_back()
         ending = _ending(history, self._plan)
         if ending:
             self._write(ending)
+
+    def say(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+    def _write_held_back(self) -> None:
+        if self._held_back is not None:
+            epoch, record = self._held_back
+            self._write(f"{_epoch_of(epoch, self._plan)}: {_all_values(record)}")
 
     def _write(self, line: str) -> None:
         self._held_back = None
@@ -128,32 +147,42 @@ class _Bar:
         self._plan, self._stream, self._clock = plan, stream, clock
         self._next_s = clock() + _PATIENCE_S
         self._bar: RichProgress | None = None
-        self._summary = ""
-        self._latest: tuple[int, int, str] | None = None
+        self._record: dict[str, float] = {}
+        self._latest: int | None = None
 
     def chunk(self, epoch: int, steps_done: int, steps_total: int, loss: float) -> None:
         self._latest = None
         if self._clock() >= self._next_s:
             done = epoch * self._plan.steps_per_epoch + steps_done
             # The loss of this epoch so far, and what the validation said after the last one.
-            self._draw(epoch, done, " ".join(filter(None, [f"loss {_number(loss)}", self._summary])))
+            summary = _values(self._record, without=("loss",))
+            self._draw(epoch, done, " ".join(filter(None, [f"loss {_number(loss)}", summary])))
 
     def epoch(self, epoch: int, record: dict[str, float]) -> None:
-        self._summary = _values(record, without=("loss",))
-        self._latest = epoch, (epoch + 1) * self._plan.steps_per_epoch, _values(record)
+        self._latest, self._record = epoch, record
         if self._clock() >= self._next_s:
-            self._draw(*self._latest)
+            self._draw_latest(epoch)
+
+    def say(self, line: str) -> None:
+        """Write a line, above the bar if it is there."""
+        if self._bar is None:
+            print(line, file=self._stream, flush=True)
+        else:
+            self._bar.console.print(line, markup=False, highlight=False)
 
     def close(self, history: History) -> None:
         """Draw the end of the last epoch, unless the next one has begun, and release the terminal."""
         if self._bar is None:
             return
         if self._latest is not None:
-            self._draw(*self._latest)
+            self._draw_latest(self._latest)
         self._bar.stop()
         ending = _ending(history, self._plan)
         if ending:
             print(ending, file=self._stream, flush=True)
+
+    def _draw_latest(self, epoch: int) -> None:
+        self._draw(epoch, (epoch + 1) * self._plan.steps_per_epoch, _values(self._record))
 
     def _draw(self, epoch: int, steps_done: int, text: str) -> None:
         if self._bar is None:

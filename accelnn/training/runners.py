@@ -17,7 +17,7 @@ from accelnn.training.plain import PlainPredictor, PlainRunner
 
 RUNNERS = ("auto", "compiled", "plain")
 
-PREDICTION_ROWS = 1024
+PREDICTION_ROWS = 256
 """Rows of a batch of predictions: enough for the matrix products, few enough to stay in the cache."""
 
 logger = logging.getLogger("accelnn")
@@ -64,11 +64,13 @@ def choose_runner(
     optimizer: Optimizer,
     moments: tuple[Array, ...],
     batch_size: int,
+    *,
+    threads: int | None = None,
 ) -> Runner:
     """Return a runner: the compiled one if it can do the work, else the plain one.
 
-    ``requested`` is ``"compiled"`` (a requirement), ``"plain"`` or ``"auto"``. Raises ArgumentError for another name,
-    or if the compiled runner is required and cannot do it.
+    ``requested`` is ``"compiled"`` (a requirement), ``"plain"`` or ``"auto"``; ``threads`` limits the threads of the
+    compiled one. Raises ArgumentError for another name, or if the compiled runner is required and cannot do it.
     """
     check_runner(requested)
     arguments = (network, data, loss, optimizer, moments, batch_size)
@@ -78,19 +80,19 @@ def choose_runner(
     if reason is None:
         from accelnn.training.compiled import CompiledRunner
 
-        return CompiledRunner(*arguments)
+        return CompiledRunner(*arguments, threads=threads)
     _downgrade(requested, reason)
     return PlainRunner(*arguments, _fastest_ops(network))
 
 
-def choose_predictor(network: Network, x: np.ndarray, *, scores: bool = False) -> Predictor:
-    """Return the fastest way to compute outputs for inputs of the dtype of ``x``."""
+def choose_predictor(network: Network, x: np.ndarray, *, scores: bool = False, threads: int | None = None) -> Predictor:
+    """Return the fastest way to compute outputs for inputs of the dtype of ``x``, with at most ``threads`` threads."""
     rows = max(1, min(PREDICTION_ROWS, len(x)))
     if _why_not_compiled(network) is not None:
         return PlainPredictor(network, rows, _fastest_ops(network), scores=scores)
     from accelnn.training.compiled import CompiledPredictor
 
-    return CompiledPredictor(network, x.dtype.name, rows, scores=scores)
+    return CompiledPredictor(network, x.dtype.name, rows, scores=scores, threads=threads)
 
 
 def check_runner(requested: str) -> None:

@@ -77,6 +77,7 @@ class Sequential(Network):
         metrics: Iterable[MetricSpec] | MetricSpec = (),
         verbose: int | bool = 1,
         runner: str = "auto",
+        threads: int | None = None,
     ) -> History:
         """Train the model from its present weights on and return what happened.
 
@@ -104,8 +105,10 @@ class Sequential(Network):
             metrics: names, or functions ``(output, target) -> float``, evaluated after each epoch on the training rows
                 (as ``accuracy``, with the weights as they are then) and on the validation data (as ``val_accuracy``).
             verbose: 0 is silent; 1 shows progress on standard error once it takes longer than a second; 2 writes one
-                line per epoch.
+                line per epoch. Both write a line where code has to be compiled first.
             runner: ``"auto"``, ``"compiled"`` or ``"plain"``.
+            threads: at most so many threads, >= 1, for each step of the compiled runner; None takes as many as pay.
+                It takes no more than ``ACCELNN_NUM_THREADS`` and the machine allow.
 
         Returns:
             The history; also kept as ``model.history``. After Ctrl-C it is returned too, with ``interrupted`` set and a
@@ -117,20 +120,23 @@ class Sequential(Network):
         """
         chosen = resolve_optimizer(optimizer, learning_rate)
         chosen_metrics = resolve_metrics(metrics)
-        observers = _observers(callbacks, verbose)
+        progress = Progress(verbose)
+        observers = _observers(callbacks, progress)
         n_epochs = integer("epochs", epochs, minimum=0)
         flag("shuffle", shuffle)
         check_runner(runner)
+        limit = _checked_threads(threads)
         name = self._checked_loss(loss)
         data = checked_data(x, y, self, name, sample_weight, class_weight)
         rows, held_out = self._split_rows(data, validation_data, validation_split)
         validation = self._validation(data, held_out, validation_data, name)
         size = _checked_batch_size(batch_size, len(rows))
         self._loss, self._state = name, OptimizerState.fresh(chosen, self)
-        settings = Settings(name, n_epochs, size, shuffle, runner, rows)
-        evaluators = self._evaluators(data, rows, validation, name, chosen_metrics)
+        settings = Settings(name, n_epochs, size, shuffle, runner, rows, limit)
         self.history = History()
-        return Training(self, data, settings, self._state, observers, evaluators, self.history).run()
+        with progress.announcing():
+            evaluators = self._evaluators(data, settings, validation, chosen_metrics)
+            return Training(self, data, settings, self._state, observers, evaluators, self.history).run()
 
     def partial_fit(
         self,
@@ -144,6 +150,7 @@ class Sequential(Network):
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | str | None = None,
         runner: str = "auto",
+        threads: int | None = None,
     ) -> float:
         """Train for one pass over ``x`` and ``y``, letting the optimizer go on where it was; return the loss.
 
@@ -152,6 +159,7 @@ class Sequential(Network):
         """
         flag("shuffle", shuffle)
         check_runner(runner)
+        limit = _checked_threads(threads)
         chosen = None if optimizer is None else resolve_optimizer(optimizer)
         name = self._checked_loss(self._loss if loss is None else loss)
         data = checked_data(x, y, self, name, sample_weight, class_weight)
@@ -159,7 +167,7 @@ class Sequential(Network):
         if self._state is None or (chosen is not None and chosen != self._state.optimizer):
             self._state = OptimizerState.fresh(chosen or resolve_optimizer("adam"), self)
         self._loss = name
-        settings = Settings(name, 1, size, shuffle, runner, np.arange(len(data)))
+        settings = Settings(name, 1, size, shuffle, runner, np.arange(len(data)), limit)
         history = Training(self, data, settings, self._state, CallbackList()).run()
         return history["loss"][-1] if len(history) else float("nan")
 
@@ -254,14 +262,14 @@ class Sequential(Network):
             raise type(error)(f"validation_data: {error}") from error
 
     def _evaluators(
-        self, data: TrainingData, rows: np.ndarray, validation: TrainingData | None, loss: str, metrics: dict[str, Any]
+        self, data: TrainingData, settings: Settings, validation: TrainingData | None, metrics: dict[str, Any]
     ) -> dict[str, Evaluator]:
-        evaluators = {}
+        evaluators, loss, threads = {}, settings.loss, settings.threads
         if metrics:
-            trained = data if len(rows) == len(data) else _rows_of(data, rows)
-            evaluators["train"] = Evaluator(self, trained, loss, metrics, with_loss=False)
+            trained = data if len(settings.rows) == len(data) else _rows_of(data, settings.rows)
+            evaluators["train"] = Evaluator(self, trained, loss, metrics, with_loss=False, threads=threads)
         if validation is not None:
-            evaluators["validation"] = Evaluator(self, validation, loss, metrics, prefix="val_")
+            evaluators["validation"] = Evaluator(self, validation, loss, metrics, prefix="val_", threads=threads)
         return evaluators
 
     def __getstate__(self) -> dict[str, Any]:
@@ -283,10 +291,10 @@ def load_model(
     return restore(read_model_file(path), Sequential, backend=backend, custom_layers=custom_layers)
 
 
-def _observers(callbacks: Callback | Iterable[Callback] | None, verbose: int | bool) -> CallbackList:
+def _observers(callbacks: Callback | Iterable[Callback] | None, progress: Progress) -> CallbackList:
     """Return the callbacks with the progress display behind them, so that it shows what they did."""
-    given = CallbackList(callbacks).callbacks
-    return CallbackList([*given, Progress(verbose)])
+    given = CallbackList(callbacks)
+    return CallbackList([*given.callbacks, progress]) if progress.verbose else given
 
 
 def _checked_batch_size(batch_size: int | None, n: int) -> int:
@@ -298,6 +306,10 @@ def _checked_batch_size(batch_size: int | None, n: int) -> int:
         warnings.warn(message, AccelnnWarning, stacklevel=3)
         return n
     return size
+
+
+def _checked_threads(threads: int | None) -> int | None:
+    return None if threads is None else integer("threads", threads)
 
 
 def _rows_of(data: TrainingData, rows: np.ndarray) -> TrainingData:

@@ -91,12 +91,20 @@ def test_usable_threads_heed_quota_and_affinity(monkeypatch):
     assert usable_threads() == 1
 
 
+def test_the_limit_of_the_user(monkeypatch):
+    monkeypatch.delenv("ACCELNN_NUM_THREADS", raising=False)
+    assert environment.thread_limit() is None
+    monkeypatch.setenv("ACCELNN_NUM_THREADS", "3")
+    assert environment.thread_limit() == 3
+    assert describe_environment()["cpu"]["thread_limit"] == 3
+
+
 def test_the_processor_has_a_name(tmp_path):
     path = tmp_path / "cpuinfo"
     path.write_text("processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\n\nmodel name\t: Other\n")
-    assert environment._cpu_model(path) == "Some CPU @ 2 GHz"
+    assert environment.cpu_model(path) == "Some CPU @ 2 GHz"
     path.write_text("processor: 0\n")
-    assert environment._cpu_model(path) == environment._cpu_model(Path(tmp_path / "nothing")) != ""
+    assert environment.cpu_model(path) == environment.cpu_model(Path(tmp_path / "nothing")) != ""
 
 
 class FakeDriver:

@@ -27,10 +27,12 @@ FLAGS = [
 def test_the_flags_are_the_documented_ones() -> None:
     documented = {
         "train": "--dataset --data-dir --hidden --activation --optimizer --learning-rate --epochs --batch-size "
-        "--dropout --l2 --schedule --early-stopping --backend --dtype --runner --seed --save --plot --json",
+        "--dropout --l2 --schedule --early-stopping --backend --dtype --runner --threads --seed --save --plot --json",
         "evaluate": "--dataset --data-dir --backend --json",
         "predict": "--input --output --backend --json",
+        "bench": "--hidden --activation --optimizer --batch-size --backend --dtype --threads --seconds --plot --json",
         "info": "--json",
+        "warmup": "--dtype --json",
     }
     assert list(COMMANDS) == list(documented)
     for command, flags in documented.items():
@@ -83,6 +85,8 @@ def test_a_mistyped_command_proposes_the_nearest(mistyped: str, nearest: str) ->
         ("--backend", "cuda:x", "--backend is 'cuda:x': number the device"),
         ("--dtype", "float23", "--dtype is 'float23': did you mean 'float32'?"),
         ("--runner", "compield", "--runner is 'compield': did you mean 'compiled'?"),
+        ("--threads", "0", "--threads is '0': use an integer >= 1"),
+        ("--threads", "all", "--threads is 'all': use an integer >= 1"),
         ("--seed", "-1", "--seed is '-1': use an integer >= 0"),
         ("--seed", "1.5", "--seed is '1.5': use an integer >= 0"),
         ("--save", "missing/m.npz", "--save is 'missing/m.npz': there is no folder"),
@@ -124,7 +128,7 @@ def test_no_arguments_show_the_help() -> None:
     result = run()
     assert result.exit_code == 0
     assert result.stdout == run("--help").stdout == run("-h").stdout
-    assert [command in result.stdout for command in COMMANDS] == [True] * 4
+    assert [command in result.stdout for command in COMMANDS] == [True] * len(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -235,3 +235,24 @@ def test_the_end_reaches_every_callback_even_if_one_fails():
     with pytest.raises(RuntimeError, match="mine"):
         callbacks.on_train_end(Model(), History())
     assert notes == [("b", "train")]
+
+
+def test_chunks_are_told_to_those_who_listen():
+    class Listener(Callback):
+        def __init__(self):
+            self.heard = 0
+
+        def on_chunk_end(self, model, epoch, steps_done, steps_total, loss):
+            self.heard += 1
+
+    own, patched = Listener(), Callback()
+    notes = []
+    patched.on_chunk_end = lambda *arguments: notes.append(arguments)
+    silent = CallbackList([Callback(), EarlyStopping("loss")])
+    assert not silent.hears_chunks
+    silent.on_chunk_end(None, 0, 1, 2, 0.5)
+    callbacks = CallbackList([Callback(), own, patched, CallbackList([own])])
+    assert callbacks.hears_chunks
+    callbacks.on_chunk_end(None, 0, 1, 2, 0.5)
+    assert own.heard == 2
+    assert notes == [(None, 0, 1, 2, 0.5)]

@@ -9,7 +9,7 @@ import pytest
 
 from accelnn import SGD, Adam, Dense, Dropout, Sequential, schedules
 from accelnn.errors import AccelnnWarning, DivergenceError
-from accelnn.training import runners
+from accelnn.training import evaluation, runners
 from accelnn.training.callbacks import Callback
 from tests.training.parity import check_same_weights, dense, inputs, labels, said_of_runners, small_net, targets
 
@@ -299,3 +299,15 @@ def test_a_second_fit_goes_on_with_new_dropout_masks():
 
     for once, twice in zip(trained([2]), trained([1, 1]), strict=True):
         np.testing.assert_array_equal(once, twice)
+
+
+def test_evaluations_are_prepared_once_for_all_epochs(monkeypatch):
+    prepared, choose = [], evaluation.choose_predictor
+
+    def spy(*arguments, **options):
+        prepared.append(choose(*arguments, **options))
+        return prepared[-1]
+
+    monkeypatch.setattr(evaluation, "choose_predictor", spy)
+    model_of().fit(inputs(), targets(), epochs=5, validation_split=0.2, metrics="mse", verbose=0)
+    assert len(prepared) == 2

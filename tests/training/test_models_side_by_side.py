@@ -51,3 +51,17 @@ def test_a_child_process_trains_after_its_parent(method, use_threads):
     child.join(60)
     assert child.exitcode == 0
     assert all(np.array_equal(a, b) for a, b in zip(expected, weights, strict=True))
+
+
+def test_workers_of_joblib_train_after_their_parent(use_threads):
+    joblib = pytest.importorskip("joblib", reason="joblib is not installed; scikit-learn brings it")
+    use_threads(2)
+    seeds = (1, 2)
+    expected = [weights_after_training(seed) for seed in seeds]
+    calls = (joblib.delayed(weights_after_training)(seed, threads=2) for seed in seeds)
+    try:
+        found = joblib.Parallel(n_jobs=2, backend="loky")(calls)
+    finally:
+        joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
+    for one, other in zip(expected, found, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

@@ -7,6 +7,7 @@ import sys
 import types
 
 import pytest
+from accelnn_kernels import notice
 
 from accelnn.errors import ArgumentError, ArgumentTypeError
 from accelnn.training.callbacks import TrainingPlan
@@ -207,6 +208,48 @@ def test_a_record_of_one_number_is_enough():
     progress.on_train_begin(None, TrainingPlan(epochs=1, steps_per_epoch=1))
     progress.on_epoch_end(None, 0, {"loss": 0.123456})
     assert stream.getvalue() == "epoch 1/1: loss 0.1235\n"
+
+
+@pytest.fixture
+def not_said_yet():
+    """Let this process say once more that it compiles."""
+    notice.forget()
+    yield
+    notice.forget()
+
+
+@pytest.mark.usefixtures("not_said_yet")
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["lines", "bar"])
+def test_compiling_is_said_once_before_the_training_and_in_it(stream):
+    progress, clock = Progress(stream=stream, clock=Clock()), Clock()
+    with progress.announcing():
+        notice.announce()
+        assert stream.getvalue() == f"{notice.MESSAGE}\n"
+        train(progress, clock, epochs=1, seconds=0.1)
+        notice.announce()
+    assert stream.getvalue() == f"{notice.MESSAGE}\n"
+
+
+@pytest.mark.usefixtures("not_said_yet")
+def test_compiling_during_the_training_is_said_above_the_bar():
+    stream, clock = Terminal(), Clock()
+    progress = Progress(stream=stream, clock=clock)
+    with progress.announcing():
+        progress.on_train_begin(None, TrainingPlan(epochs=2, steps_per_epoch=10))
+        clock.now_s += 2
+        progress.on_epoch_end(None, 0, {"loss": 0.5})
+        notice.announce()
+        progress.on_train_end(None, History())
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+    assert re.search(rf"(^|[\r\n]){re.escape(notice.MESSAGE)}\s*\n", text)
+
+
+@pytest.mark.usefixtures("not_said_yet")
+def test_silence_about_compiling(capsys, caplog):
+    with caplog.at_level("INFO", "accelnn"), Progress(0).announcing():
+        notice.announce()
+    assert capsys.readouterr() == ("", "")
+    assert caplog.messages == [notice.MESSAGE]
 
 
 def test_rich_is_imported_only_for_a_bar():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from accelnn import SGD, Adam, BatchNorm, Dropout, LayerNorm, Normal, Rescaling
-from accelnn.training import fit
+from accelnn.training import pace
 from tests.training.parity import (
     N_IN,
     N_ROWS,
@@ -92,7 +92,7 @@ def test_the_same_seed_gives_the_same_bits(runner, threads, dtype, use_threads, 
     options = {"dtype": dtype, "runner": runner, "epochs": 6, "optimizer": "adam", "validation_split": 0.2}
     data = BYTES[:N_ROWS, :N_IN], labels()
     model, history = trained(every_layer, *data, **options)
-    monkeypatch.setattr(fit, "CHUNK_S", 0.0)  # every step a chunk: time must not decide about any number
+    monkeypatch.setattr(pace, "CHUNK_S", 0.0)  # every step a chunk: time must not decide about any number
     other, other_history = trained(every_layer, *data, **options)
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
     for column in ("loss", "val_loss"):
