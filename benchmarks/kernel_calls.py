@@ -71,7 +71,7 @@ def gemm() -> int:
 def gather_rows(source: str) -> KernelCall:
     images = rng.integers(0, 256, (N_IMAGES, N_IN), np.uint8).astype(source)
     rows = rng.integers(0, N_IMAGES, BATCH)
-    return KernelCall("gather_rows", source, images, N_IN, rows, BATCH, N_IN, normal(BATCH, N_IN), SCALE, 0.0)
+    return KernelCall("gather_rows", source, images, N_IN, rows, BATCH, BATCH, N_IN, normal(BATCH, N_IN), SCALE, 0.0)
 
 
 def matmul(_: str) -> KernelCall:

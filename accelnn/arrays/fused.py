@@ -153,7 +153,7 @@ class FusedOps(PlainOps):
         rows = _with_neighbours(x)
         indices = _row_numbers(indices, len(x))
         out = np.empty((len(indices), *x.shape[1:]), dtype)
-        places = (rows.strides[0] // rows.itemsize, indices, len(indices), rows.shape[1])
+        places = (rows.strides[0] // rows.itemsize, indices, len(indices), len(indices), rows.shape[1])
         _run("gather_rows", x.dtype.name, out.dtype, rows, *places, out, float(scale), float(offset))
         return out
 

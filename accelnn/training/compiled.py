@@ -20,7 +20,7 @@ from accelnn.training import step
 from accelnn.training.data import TrainingData
 from accelnn.training.lowering import Fields, Program, first_weight_shape, layer_kernels, lower
 from accelnn.training.optimizers import Optimizer
-from accelnn.training.team import bands_pay, run_together, team_size, yield_address
+from accelnn.training.team import bands_pay, rows_of_a_block, run_together, team_size, yield_address
 
 
 class CompiledNet(NamedTuple):
@@ -75,9 +75,10 @@ class Machine:
 
     def _place_bands(self, bands: np.ndarray) -> None:
         memory, widths = self.program.memory, np.diff(bands)
-        self.frame["banded"] = 1
+        block = rows_of_a_block(int(widths.max()) * memory.dtype.itemsize, memory.batch_size)
+        self.set(banded=1, block=block)
         self.frame["band"], self.frame["n_in"] = bands[:-1], widths
-        self.frame["x_batch"] = [memory.rows(int(width)) for width in widths]
+        self.frame["x_batch"] = [memory.new(block * int(width)) for width in widths]
 
     def place_inputs(self, x: np.ndarray) -> None:
         """Use the rows of ``x (n, n_in)``; the elements of a row must be neighbours."""

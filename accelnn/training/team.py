@@ -19,6 +19,15 @@ ROWS_PER_THREAD = 16
 ROWS_PER_THREAD_IN_BANDS = 4
 """The same where each thread holds a band of the inputs: the largest weight stays where it is."""
 
+BLOCK_BYTES = 384 << 10
+"""Inputs that are gathered and multiplied at a time: with the weight they fit into an L2 cache of a megabyte."""
+
+FEWEST_ROWS_OF_A_BLOCK = 64
+"""With fewer, adding the products of a block to the gradient takes longer than the products."""
+
+INPUTS_IN_CACHE = 1 << 20
+"""With so many inputs in a batch, one thread is faster when it does not keep them between forward and backward."""
+
 MULTIPLICATIONS_PER_THREAD = 250_000
 """With fewer multiplications a step, waiting for each other costs more than is saved."""
 
@@ -37,12 +46,20 @@ def bands_pay(first_weight: tuple[int, int] | None, batch_size: int, threads: in
     """Return whether each thread should hold a band of the inputs of all rows instead of all inputs of its rows.
 
     By rows, a step moves the first weight and the inputs between the processors, n_in * (n_out + batch_size) numbers;
-    by bands it moves the products of the bands, batch_size * n_out numbers. ``first_weight`` is (n_in, n_out).
+    by bands it moves the products of the bands, batch_size * n_out numbers. ``first_weight`` is (n_in, n_out). A single
+    thread has one band, which pays where the inputs of a batch are too many for its cache: bands come in blocks.
     """
-    if first_weight is None or threads == 1:
+    if first_weight is None:
         return False
     n_in, n_out = first_weight
+    if threads == 1:
+        return n_in * batch_size > INPUTS_IN_CACHE
     return n_in >= threads and n_in * (n_out + batch_size) > batch_size * n_out
+
+
+def rows_of_a_block(row_bytes: int, batch_size: int) -> int:
+    """Return how many rows of a batch, whose bands have so many bytes, to gather and multiply at a time."""
+    return min(batch_size, max(FEWEST_ROWS_OF_A_BLOCK, BLOCK_BYTES // row_bytes))
 
 
 def run_together(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], counters: np.ndarray) -> None:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-ROWS_AHEAD = 4
+ROWS_AHEAD = 16
 """How many rows before its turn a row is asked for: no processor foresees which rows of a random order come next."""
 
 CONSTANTS = {"rows_ahead": ROWS_AHEAD, "line_bytes": 64}
 
 
-def gather_rows(x, stride, indices, rows, columns, out, scale, offset):
+def gather_rows(x, stride, indices, n_indices, rows, columns, out, scale, offset):
     """Write x[indices] * scale + offset to ``out (rows, columns)``.
 
     ``x`` is the address of the first of all rows, of the element type that ``source`` is bound to (uint8, float32 or
-    float64), and ``stride`` the distance of two rows in elements; ``indices`` are int64 ``(rows,)``.
+    float64), and ``stride`` the distance of two rows in elements; ``indices`` are int64
+    ``(n_indices,)``: behind those of the ``rows`` rows may be the ones that are wanted next.
     """
-    indices_ = integers(indices, rows)
+    indices_ = integers(indices, n_indices)
     out_ = matrix(out, rows, columns)
     by = real(scale)
     shift = real(offset)
     for i in range(rows):
-        ahead = x + indices_[min(i + rows_ahead, rows - 1)] * stride * source_bytes
+        ahead = x + indices_[min(i + rows_ahead, n_indices - 1)] * stride * source_bytes
         for byte in range(0, columns * source_bytes, line_bytes):
             prefetch(ahead + byte)
         row = source(x, indices_[i] * stride, columns)

@@ -52,7 +52,7 @@ SIGNATURES = {
     "sum_of_squares": _loss_result(I, I),
     "scale": _no_result(I, I, D),
     "add_parts": _no_result(I, I, I, I, I),
-    "gather_rows": _no_result(I, I, I, I, I, I, D, D),
+    "gather_rows": _no_result(I, I, I, I, I, I, I, D, D),
     "gather_labels": _no_result(I, I, I, I),
     "gather_weights": _no_result(I, I, I, I),
     "sum_weights": _loss_result(I, I, I),

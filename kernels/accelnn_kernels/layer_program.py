@@ -38,18 +38,23 @@ def dense_forward(frame, layer):
 def banded_forward(frame, layer):
     """Compute the same where this thread holds a band of the inputs of all rows, and owns their rows of W.
 
-    Each thread multiplies its band, all meet, and each adds the products of all for its own rows of the batch.
+    Each thread multiplies its band, all meet, and each adds the products of all for its own rows of the batch. Inputs
+    are gathered block by block: a block is multiplied while it is in the cache.
     """
     n = layer.n_out
     product = frame.batch_size * n
     weight_rows = layer.weight + frame.band * n * frame.itemsize
     part = layer.parts + frame.rank * product * frame.itemsize
-    invoke(frame.matmul, (frame.gemm, frame.x_batch, weight_rows, part, frame.rows, frame.n_in, n))
+    for first in range(0, frame.rows, frame.block):
+        rows = min(frame.block, frame.rows - first)
+        load_inputs(frame, first, rows, frame.x_batch)
+        z = part + first * n * frame.itemsize
+        invoke(frame.matmul, (frame.gemm, frame.x_batch, weight_rows, z, rows, frame.n_in, n))
     meet(frame)
-    rows = frame.last - frame.first
+    own_rows = frame.last - frame.first
     z = own(frame, layer.z, n)
-    invoke(frame.add_parts, (own(frame, layer.parts, n), product, frame.size, rows * n, z))
-    invoke(layer.forward, (z, layer.bias, own(frame, layer.a, n), rows, n))
+    invoke(frame.add_parts, (own(frame, layer.parts, n), product, frame.size, own_rows * n, z))
+    invoke(layer.forward, (z, layer.bias, own(frame, layer.a, n), own_rows, n))
 
 
 def dense_backward(frame, layer):

@@ -21,22 +21,24 @@ def load_batch(net, step):
     last = min(first + share, rows)
     frame.step, frame.rows, frame.first, frame.last = step, rows, first, last
     indices = frame.permutation + 8 * (start + first)
-    load_inputs(frame, start)
+    if frame.banded == 0:  # else the first layer gathers its inputs
+        load_inputs(frame, first, last - first, frame.x_batch + first * frame.n_in * frame.itemsize)
     if frame.targets != 0:
         load_targets(frame, indices)
 
 
-def load_inputs(frame, start):
-    """Fill this thread's rows of the inputs, or, where inputs are shared out in bands, its band of all rows."""
-    first, last = frame.first, frame.last
-    if frame.banded != 0:
-        first, last = 0, frame.rows
-    out = frame.x_batch + first * frame.n_in * frame.itemsize
-    indices = frame.permutation + 8 * (start + first)
+def load_inputs(frame, first, rows, out):
+    """Gather ``rows`` rows of the batch from row ``first`` on, those inputs of them that are this thread's."""
+    start = frame.step * frame.batch_size + first
+    alone = frame.banded != 0 or frame.size == 1  # else the rows behind are another thread's
+    n_indices = frame.n_rows - start if alone else rows
     invoke(
         frame.gather_rows,
-        (frame.x, frame.x_stride, indices, last - first, frame.n_in, out, frame.scale, frame.offset),
-    )
+        (
+            frame.x, frame.x_stride, frame.permutation + 8 * start, n_indices, rows, frame.n_in, out, frame.scale,
+            frame.offset,
+        ),
+    )  # fmt: skip
 
 
 def load_targets(frame, indices):
@@ -45,8 +47,9 @@ def load_targets(frame, indices):
     if frame.labels != 0:
         invoke(frame.gather_targets, (frame.targets, indices, rows, frame.target_batch + 8 * frame.first))
     else:
-        out = frame.target_batch + frame.first * frame.n_targets * frame.itemsize
-        invoke(frame.gather_targets, (frame.targets, frame.n_targets, indices, rows, frame.n_targets, out, 1.0, 0.0))
+        n = frame.n_targets
+        out = frame.target_batch + frame.first * n * frame.itemsize
+        invoke(frame.gather_targets, (frame.targets, n, indices, rows, rows, n, out, 1.0, 0.0))
     if frame.weights != 0:
         invoke(frame.gather_weights, (frame.weights, indices, rows, frame.weight_batch + 8 * frame.first))
 
@@ -152,7 +155,7 @@ OPERATIONS = (
 )
 """What the source of the training step calls."""
 
-TEMPLATES = (*OPERATIONS, load_inputs, load_targets, total_weight, *layer_program.TEMPLATES, *update_program.TEMPLATES)
+TEMPLATES = (load_inputs, *OPERATIONS, load_targets, total_weight, *layer_program.TEMPLATES, *update_program.TEMPLATES)
 
 
 def constants() -> dict[str, int]:

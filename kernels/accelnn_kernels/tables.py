@@ -56,8 +56,8 @@ FRAME = _table(
     " n_rows batch_size permutation"
     # inputs: rows of the data set, distance of rows in elements, width; buffers of the batch
     " x x_stride n_in x_batch"
-    # inputs in bands: this thread has n_in columns of all rows, from column band on, in a buffer of its own
-    " banded band"
+    # inputs in bands: this thread has n_in columns of all rows, from column band on; its buffer holds a block of rows
+    " banded band block"
     # targets: labels (int64) or rows of n_targets, weights (float64 or 0: all are 1); buffers of the batch
     " targets n_targets target_batch labels weights weight_batch"
     # the last layer: its output, its gradient, its width; where predictions go

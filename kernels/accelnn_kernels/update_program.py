@@ -61,11 +61,26 @@ def compute_gradient(frame, parameter, index):
 
 def weight_rows(frame, parameter, target, first, last, alpha, beta):
     """Rows [first, last) of target <- alpha x^T dz + beta target."""
-    x, n_in, dz, n_out = parameter.x, parameter.rows, parameter.dz, parameter.columns
-    if parameter.banded != 0:  # this thread's buffer holds just the columns of x that belong to these rows
-        x, n_in, target = frame.x_batch, frame.n_in, target + first * n_out * frame.itemsize
-        first, last = 0, n_in
-    invoke(frame.weight_gradient, (frame.gemm, x, dz, target, frame.rows, n_in, n_out, first, last, alpha, beta))
+    x, dz, n_in, n_out = parameter.x, parameter.dz, parameter.rows, parameter.columns
+    if parameter.banded != 0:
+        band_of_weight(frame, parameter, target + first * n_out * frame.itemsize, alpha, beta)
+    else:
+        invoke(frame.weight_gradient, (frame.gemm, x, dz, target, frame.rows, n_in, n_out, first, last, alpha, beta))
+
+
+def band_of_weight(frame, parameter, target, alpha, beta):
+    """Do the same for the rows that belong to this thread's band of the inputs.
+
+    If the batch has more than one block of rows, its inputs are gathered once more: that costs less than keeping them
+    in memory that no cache holds.
+    """
+    x, n_in, n_out = frame.x_batch, frame.n_in, parameter.columns
+    for first in range(0, frame.rows, frame.block):
+        rows = min(frame.block, frame.rows - first)
+        if frame.rows > frame.block:
+            load_inputs(frame, first, rows, x)
+        dz, factor = parameter.dz + first * n_out * frame.itemsize, beta if first == 0 else 1.0
+        invoke(frame.weight_gradient, (frame.gemm, x, dz, target, rows, n_in, n_out, 0, n_in, alpha, factor))
 
 
 def take_step(frame, parameter, index, hyper):
@@ -130,6 +145,6 @@ def clip_factor(net):
 
 
 TEMPLATES = (
-    update, share_of, add_bias_parts, compute_gradient, weight_rows, take_step, direct_update, clipped_update,
-    clip_factor,
+    update, share_of, add_bias_parts, compute_gradient, band_of_weight, weight_rows, take_step, direct_update,
+    clipped_update, clip_factor,
 )  # fmt: skip

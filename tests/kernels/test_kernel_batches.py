@@ -18,11 +18,14 @@ def source_rows(case, name, n, columns):
     return case.place(case.rng.normal(size=(n, columns)), name)
 
 
-def gathered(case, x, indices, columns, scale=1.0, offset=0.0):
-    """Return x[indices] * scale + offset from the kernel; ``x`` may be a view whose rows lie apart."""
-    out = case.empty((len(indices), columns))
-    stride = x.strides[0] // x.itemsize
-    case.run("gather_rows", x.dtype.name, x, stride, indices, len(indices), columns, out, scale, offset)
+def gathered(case, x, indices, columns, scale=1.0, offset=0.0, n_rows=None):
+    """Return x[indices] * scale + offset from the kernel; ``x`` may be a view whose rows lie apart.
+
+    ``n_rows``: gather only so many.
+    """
+    n_rows = len(indices) if n_rows is None else n_rows
+    out, stride = case.empty((n_rows, columns)), x.strides[0] // x.itemsize
+    case.run("gather_rows", x.dtype.name, x, stride, indices, len(indices), n_rows, columns, out, scale, offset)
     return out
 
 
@@ -44,6 +47,15 @@ def test_rows_that_lie_apart(small_case, source):
     for rows in (x[::2, 2:7], x[::-1, :5], np.broadcast_to(x[4:5, :5], (4, 5))):
         expected = rows[indices].astype(case.dtype)
         np.testing.assert_array_equal(gathered(case, rows, indices, 5), expected)
+
+
+@pytest.mark.parametrize("n_rows", [1, 5, 40])
+def test_indices_of_rows_that_are_wanted_later(small_case, n_rows):
+    case = small_case
+    x = source_rows(case, "uint8", 50, 7)
+    indices = case.place(case.rng.permutation(50), np.int64)
+    np.testing.assert_array_equal(gathered(case, x, indices, 7, n_rows=n_rows), x[indices[:n_rows]])
+    case.check_guards()
 
 
 def test_all_pixel_values(small_case):
@@ -72,7 +84,7 @@ def test_narrowing_to_float32_rounds_and_overflows_to_infinity():
 def test_no_rows(small_case):
     case = small_case
     x, out = source_rows(case, "uint8", 3, 4), case.empty((2, 4))
-    case.run("gather_rows", "uint8", x, 4, case.place([0], np.int64), 0, 4, out, 1.0, 0.0)
+    case.run("gather_rows", "uint8", x, 4, case.place([0], np.int64), 1, 0, 4, out, 1.0, 0.0)
     assert np.isnan(out).all()
 
 

@@ -10,7 +10,7 @@ from accelnn import SGD, Activation, Adam, AdamW, BatchNorm, Dropout, LayerNorm,
 from accelnn.arrays import reference
 from accelnn.training import compiled, step
 from accelnn.training.data import TrainingData
-from tests.training.parity import check_same_weights, dense, inputs, labels, one_hot, targets, trained
+from tests.training.parity import check_same_weights, dense, inputs, labels, one_hot, small_net, targets, trained
 
 TRAIN = python_program_loop(step.train_steps, step.train_step)
 PREDICT = python_program_loop(step.predict_steps)
@@ -102,6 +102,16 @@ def test_training_in_python(layers, options, python_program):
     check_same_weights(model, other, 1e-12)
     for column in set(history) - {"seconds", "samples_per_s"}:
         np.testing.assert_allclose(other_history[column], history[column], rtol=1e-11)
+
+
+@pytest.mark.parametrize("optimizer", [SGD(0.05), Adam(0.01)], ids=["sgd", "adam"])
+def test_bands_in_python(optimizer, python_program, monkeypatch):
+    monkeypatch.setattr(compiled, "bands_pay", lambda *_: True)
+    monkeypatch.setattr(compiled, "rows_of_a_block", lambda *_: 7)
+    model, _ = trained(small_net, inputs(), targets(), optimizer=optimizer, epochs=2)
+    python_program()
+    other, _ = trained(small_net, inputs(), targets(), optimizer=optimizer, epochs=2)
+    check_same_weights(model, other, 1e-12)
 
 
 def test_prediction_in_python(python_program):

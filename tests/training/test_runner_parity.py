@@ -19,6 +19,7 @@ from accelnn import (
     schedules,
 )
 from accelnn.arrays.reference import ACTIVATIONS
+from accelnn.training import compiled
 from tests.training.parity import (
     activation_everywhere,
     check_runners_agree,
@@ -99,6 +100,14 @@ def test_full_batches_of_one_input_and_one_output(use_threads):
 def test_batches_of_one_row(use_threads):
     layers = lambda: [dense(7, "tanh"), LayerNorm(), dense(3)]  # noqa: E731
     check_runners_agree(use_threads, layers, batch_size=1, epochs=4, **STEADY)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 16])
+@pytest.mark.parametrize("optimizer", [SGD(0.05), Adam(0.01, clip_norm=0.5)], ids=["sgd", "adam"])
+def test_inputs_in_bands_and_blocks_of_rows(rows, optimizer, use_threads, monkeypatch):
+    monkeypatch.setattr(compiled, "bands_pay", lambda *_: True)
+    monkeypatch.setattr(compiled, "rows_of_a_block", lambda *_: rows)
+    check_runners_agree(use_threads, small_net, optimizer=optimizer)
 
 
 def test_more_inputs_than_an_inner_block_of_the_matrix_product(use_threads):

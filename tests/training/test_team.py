@@ -14,7 +14,7 @@ from accelnn import SGD, BatchNorm, Sequential
 from accelnn.arrays import reference
 from accelnn.training import compiled, team
 from accelnn.training.data import TrainingData
-from accelnn.training.team import bands_pay, run_together, team_size, yield_address
+from accelnn.training.team import bands_pay, rows_of_a_block, run_together, team_size, yield_address
 from tests.training.parity import dense, inputs, labels
 
 MANY = 10**9
@@ -59,7 +59,8 @@ def test_bands_pay_for_smaller_batches(batch_size, first_weight, expected, monke
     [
         ((784, 128), 10, 2, True),
         ((784, 128), 10**6, 2, True),
-        ((784, 128), 10, 1, False),
+        ((784, 128), 512, 1, False),
+        ((784, 128), 2048, 1, True),
         (None, 10, 2, False),
         ((2, 1), 10, 2, True),
         ((2, 1), 10, 3, False),  # a thread without inputs
@@ -69,6 +70,14 @@ def test_bands_pay_for_smaller_batches(batch_size, first_weight, expected, monke
 )
 def test_inputs_are_shared_out_in_bands_where_it_pays(first_weight, batch_size, threads, expected):
     assert bands_pay(first_weight, batch_size, threads) is expected
+
+
+@pytest.mark.parametrize(
+    ("row_bytes", "batch_size", "expected"),
+    [(4 * 784, 2048, 125), (4 * 784, 100, 100), (4, 10**6, 98_304), (10**9, 2048, 64), (10**9, 10, 10)],
+)
+def test_a_block_of_rows_fits_into_a_cache(row_bytes, batch_size, expected):
+    assert rows_of_a_block(row_bytes, batch_size) == expected
 
 
 def test_all_run_at_once_and_the_first_in_the_calling_thread():
