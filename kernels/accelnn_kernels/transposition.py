@@ -19,19 +19,30 @@ from accelnn_kernels.tiles import lanes, strided
 
 
 def transpose(source, row, target, rows, columns):
-    """Write the transpose of a (rows, columns) matrix, whose rows are ``row`` elements apart, to ``target``."""
-    whole_rows, whole_columns = rows - rows % lanes, columns - columns % lanes
-    for i in range(0, whole_rows, lanes):
-        for j in range(0, whole_columns, lanes):
-            transpose_square(source + (i * row + j) * itemsize, row, target + (j * rows + i) * itemsize, rows)
-    target_ = matrix(target, columns, rows)
+    """Write the transpose of a (rows, columns) matrix, whose rows are ``row`` elements apart, to ``target``.
+
+    ``target`` has memory for ``columns`` rows, rounded up to the elements of a vector: what is behind the last column
+    of the matrix may be written there too.
+    """
+    for i in range(0, rows, lanes):
+        for j in range(0, columns, lanes):
+            start, out = source + (i * row + j) * itemsize, target + (j * rows + i) * itemsize
+            last = (i + lanes - 1) * row + j + lanes  # a square may reach over the end of a row, not of the matrix
+            if i + lanes <= rows and last <= (rows - 1) * row + columns:
+                transpose_square(start, row, out, rows)
+            else:
+                transpose_edge(start, row, out, rows, min(lanes, rows - i), min(lanes, columns - j))
+
+
+def transpose_edge(source, row, target, target_row, rows, columns):
+    """Do the same element by element; rows of ``target`` are ``target_row`` elements apart."""
     for i in range(rows):
         source_row = vector(source + i * row * itemsize, columns)
-        for j in range(whole_columns if i < whole_rows else 0, columns):
-            target_[j, i] = source_row[j]
+        for j in range(columns):
+            vector(target + j * target_row * itemsize, rows)[i] = source_row[j]
 
 
-TEMPLATES = (transpose,)
+TEMPLATES = (transpose_edge, transpose)
 
 
 @cache
