@@ -27,8 +27,7 @@ PIECE_ROWS = 65_536
 class Work:
     """One round of training: ``n_steps`` mini-batches of ``batch_size`` rows through layers of ``units``.
 
-    ``n_steps`` 0 takes an epoch of 60,000 rows, or a quarter of it for batches below 32; ``learning_rate`` 0 takes
-    that of ``LEARNING_RATES``. ``data`` is "mnist", or "synthetic" for random images with labels that can be learned.
+    ``n_steps`` 0 takes an epoch of 60,000 rows; ``learning_rate`` 0 takes that of ``LEARNING_RATES``. ``data`` is "mnist", or "synthetic" for random images with labels that can be learned.
     """
 
     batch_size: int
@@ -39,8 +38,7 @@ class Work:
     data: str = "mnist"
 
     def __post_init__(self) -> None:
-        rows = N_IMAGES // 4 if self.batch_size < 32 else N_IMAGES
-        object.__setattr__(self, "n_steps", self.n_steps or rows // self.batch_size)
+        object.__setattr__(self, "n_steps", self.n_steps or N_IMAGES // self.batch_size)
         object.__setattr__(self, "learning_rate", self.learning_rate or LEARNING_RATES[self.optimizer])
 
     @classmethod

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from accelnn import Dense, Sequential
-from benchmarks import endurance, first_step, interpreter_lock, options
+from accelnn.training.data import TrainingData
+from benchmarks import endurance, first_step, interpreter_lock, options, threads
 from benchmarks.accuracy import TARGETS, orders_of
 from benchmarks.accuracy.__main__ import accuracy_table, panels
 from benchmarks.accuracy.trials import Runner, reached, seconds_to, take_turn, trial_summary
@@ -102,6 +103,21 @@ def test_every_option_trains() -> None:
     rates = options.measured_rates(*synthetic_rows(256), rounds=1)
     assert rates.keys() == options.VARIANTS.keys()
     assert all(len(own) == 1 and own[0] > 0.0 for own in rates.values())
+
+
+def test_threads_are_compared_round_by_round() -> None:
+    times = {threads.ONE: [40.0, 60.0], threads.BY_ROWS: [40.0, 20.0], threads.BY_BANDS: [20.0, 20.0]}
+    last = threads.threads_lines({10: times})[-1]
+    assert last.split()[:5] == ["batch", "10", "50.0", "30.0", "20.0"]
+    assert last.endswith("2.00 (1.00..3.00)  2.50 (2.00..3.00)  1.50 (1.00..2.00)")
+
+
+def test_every_way_to_share_out_a_step_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "usable_threads", lambda: 2)
+    x, y = synthetic_rows(64)
+    times = threads.step_times(TrainingData(x, y.astype(np.int64)), 16, rounds=1)
+    assert set(times) == {threads.ONE, threads.BY_ROWS, threads.BY_BANDS}
+    assert all(len(own) == 1 and own[0] > 0.0 for own in times.values())
 
 
 def test_counting_beside_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
