@@ -27,7 +27,8 @@ PIECE_ROWS = 65_536
 class Work:
     """One round of training: ``n_steps`` mini-batches of ``batch_size`` rows through layers of ``units``.
 
-    ``n_steps`` 0 takes an epoch of 60,000 rows; ``learning_rate`` 0 takes that of ``LEARNING_RATES``. ``data`` is "mnist", or "synthetic" for random images with labels that can be learned.
+    ``n_steps`` 0 takes an epoch of 60,000 rows; ``learning_rate`` 0 takes that of ``LEARNING_RATES``. ``data`` is
+    "mnist", or "synthetic" for random images with labels that can be learned.
     """
 
     batch_size: int
