@@ -11,7 +11,7 @@ on operands in the L1 cache; fractions of that):
 cut                   when                                                          measured
 ====================  ============================================================  =================================
 columns by tile       always: 4 vectors, then 2, then single masked ones            10 columns: 0.50; 64: 1.00
-rows by tile          always: as few tiles as suffice, about equally high           10 rows as 5 + 5: 0.97; 6 + 4: 0.91
+rows by tile          always: as few tiles as suffice, about equally high           10 rows: 0.97, 1.06 times 6 + 4
 inner by INNER_BLOCK  more than 256 inner indices: ``b`` stays in the L1/L2 cache   784 x 128: 0.98
 transposed pieces     ``dz @ W^T``: squares of vectors, transposed in registers     10 rows: 0.66 (one by one: 0.23)
 straight into W       plain gradient descent: alpha = -learning_rate, beta = 1      10 rows: 0.83; 128: 0.98
