@@ -84,20 +84,21 @@ def _dotted(version: int) -> str:
     return f"{version // 1000}.{version % 1000 // 10}"
 
 
-def _install_line(driver: int) -> str:
+def install_line(driver: int) -> str:
+    """Return the command that installs the packages for a driver; ``driver`` is as driver_version returns it."""
     if driver >= 13000:
         return 'pip install "accelnn[cuda13]" (on a Volta GPU: "accelnn[cuda12]")'
     return 'pip install "accelnn[cuda12]"'
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """Return type and first line of an error, for a message of one line."""
     return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 
 
 def _driver_problem(driver: int) -> Problem | None:
     if driver == 0:
-        return Problem("no NVIDIA driver was found", f"{INSTALL_DRIVER}, then " + _install_line(13000))
+        return Problem("no NVIDIA driver was found", f"{INSTALL_DRIVER}, then " + install_line(13000))
     if driver < 12000:
         return Problem(f"the driver supports CUDA {_dotted(driver)} and 12.0 is needed", INSTALL_DRIVER)
     return None
@@ -108,9 +109,9 @@ def _cupy_problem(driver: int) -> Problem | None:
         cupy = cupy_module()
     except ModuleNotFoundError as error:
         missing = "CuPy" if error.name == "cupy" else f"the package {error.name!r}, which CuPy needs,"
-        return Problem(f"{missing} is not installed", _install_line(driver))
+        return Problem(f"{missing} is not installed", install_line(driver))
     except Exception as error:  # a broken binary package can raise anything on import
-        return Problem(f"CuPy cannot be imported ({_reason(error)})", _install_line(driver))
+        return Problem(f"CuPy cannot be imported ({reason(error)})", install_line(driver))
     return _version_problem(cupy, driver)
 
 
@@ -120,7 +121,7 @@ def _version_problem(cupy: Any, driver: int) -> Problem | None:
         return None
     return Problem(
         f"the driver supports CUDA {_dotted(driver)} and the installed CuPy needs CUDA {runtime // 1000}",
-        f"{INSTALL_DRIVER}, or remove this CuPy and {_install_line(driver)}",
+        f"{INSTALL_DRIVER}, or remove this CuPy and {install_line(driver)}",
     )
 
 
@@ -128,7 +129,7 @@ def _device_problem(index: int) -> Problem | None:
     try:
         count = int(cupy_module().cuda.runtime.getDeviceCount())
     except RuntimeError as error:
-        return Problem(f"no CUDA device answers ({_reason(error)})", _visibility_hint())
+        return Problem(f"no CUDA device answers ({reason(error)})", _visibility_hint())
     if count == 0:
         return Problem("no CUDA device was found", _visibility_hint())
     if index >= count:
@@ -148,11 +149,11 @@ def _numba_problem(driver: int) -> Problem | None:
     try:
         module: ModuleType = importlib.import_module("numba.cuda")
     except Exception as error:  # numba-cuda fails in several ways when versions do not fit together
-        return Problem(f"numba.cuda cannot be imported ({_reason(error)})", _install_line(driver))
+        return Problem(f"numba.cuda cannot be imported ({reason(error)})", install_line(driver))
     # Without numba-cuda, an older copy inside Numba answers to the same name and compiles less.
     if getattr(module, "implementation", None) == "NVIDIA":
         return None
-    return Problem("NVIDIA's package numba-cuda is not installed", _install_line(driver))
+    return Problem("NVIDIA's package numba-cuda is not installed", install_line(driver))
 
 
 def _compute_problem(index: int, driver: int) -> Problem | None:
@@ -161,7 +162,7 @@ def _compute_problem(index: int, driver: int) -> Problem | None:
         product = _product_on_device(index)
     except Exception as error:  # loaders, compilers and the driver each have errors of their own
         what = "cuBLAS cannot be loaded" if "cublas" in str(error).lower() else "a test computation failed"
-        return Problem(f"{what} on device {index} ({_reason(error)})", _install_line(driver))
+        return Problem(f"{what} on device {index} ({reason(error)})", install_line(driver))
     if product == 8.0:
         return None
     return Problem(f"device {index} computes wrong results (8 expected, {product} seen)", INSTALL_DRIVER)

@@ -27,8 +27,9 @@ CACHE_LINE = 64
 
 @dataclass
 class Memory:
-    """Gives out buffers for a batch and keeps them alive as long as the program.
+    """Where a program runs: gives out buffers for a batch, and keeps them alive as long as the program.
 
+    This one is the host's; the numbers that it gives for arrays and kernels are addresses.
     dtype: of all buffers. batch_size: rows of a batch. threads: threads of the team.
     """
 
@@ -54,6 +55,25 @@ class Memory:
         if value != 0.0:
             raw[start : start + size * dtype.itemsize].view(dtype)[:] = value
         return raw.ctypes.data + start
+
+    def kernel(self, kind: str, variant: str) -> int:
+        """Return the number by which records name a kernel."""
+        return kernel(kind, variant, self.dtype.name).address
+
+    def address(self, array: Array) -> int:
+        """Return the address of a parameter or of its gradient."""
+        return int(array.ctypes.data)
+
+    def factor(self, weight: Array) -> int:
+        """Return the address at which products read a weight."""
+        return self.address(weight)
+
+    def sums(self, gradient: Array | None, columns: int) -> int:
+        """Return where kernels write the column sums that are a gradient; None: nobody wants them.
+
+        Every thread has its own: they are added up when the parameter is updated.
+        """
+        return self.parts(columns)
 
 
 @dataclass
@@ -84,12 +104,17 @@ class Program:
 def lower(
     network: Network, batch_size: int, threads: int, *, training: bool, scores: bool, banded: bool = False
 ) -> Program:
-    """Return the program of ``network`` for batches of up to ``batch_size`` rows.
+    """Return the program of ``network`` for the host and batches of up to ``batch_size`` rows.
 
     ``scores``: leave out the output activation. ``banded``: share out the inputs in bands. The network must be one for
     which ``why_not_lowerable`` is None and, for bands, ``first_weight_shape`` is not.
     """
     memory = Memory(np.dtype(network.dtype), batch_size, threads)
+    return lower_into(memory, network, training=training, scores=scores, banded=banded)
+
+
+def lower_into(memory: Memory, network: Network, *, training: bool, scores: bool, banded: bool = False) -> Program:
+    """Return the program of ``network`` with its buffers in ``memory``; see ``lower``."""
     program = Program(memory, network.n_in, network.n_out)
     layers = _without_idle_layers(network.layers, training)
     if layers and isinstance(layers[0], Rescaling):
@@ -150,7 +175,7 @@ def _lower_layers(program: Program, layers: Sequence[Layer], training: bool, sil
             "da": d_output,
         }
         records.append(lowered)
-        parameters.extend(_parameter_fields(layer, lowered))
+        parameters.extend(_parameter_fields(layer, lowered, program.memory))
         x, d_x = lowered["a"], d_output
     if training and not records:  # the loss writes its gradient, though there is no layer to read it
         d_x = program.memory.rows(program.n_out)
@@ -177,23 +202,23 @@ def _with_activations(layers: Sequence[Layer], silent: Layer | None) -> list[tup
 Lowering: TypeAlias = Callable[[Any, Memory, str, bool], Fields]
 
 
-def _activation_fields(memory: Memory, n: int, activation: str) -> Fields:
-    dtype = memory.dtype.name
+def _activation_fields(memory: Memory, n: int, activation: str, d_bias: Array | None = None) -> Fields:
     a = memory.rows(n)
     return {
         "z": memory.rows(n) if activation in KEEPS_Z else a,
         "a": a,
-        "forward": kernel("bias_activation", activation, dtype).address,
-        "backward": kernel("activation_gradient", activation, dtype).address,
-        "bias_parts": memory.parts(n),
+        "forward": memory.kernel("bias_activation", activation),
+        "backward": memory.kernel("activation_gradient", activation),
+        "bias_parts": memory.sums(d_bias, n),
     }
 
 
 def _dense(layer: Dense, memory: Memory, activation: str, training: bool) -> Fields:
-    bias = _address(layer.b) if layer.use_bias else memory.new(layer.n_out)
-    return _activation_fields(memory, layer.n_out, activation) | {
+    bias = memory.address(layer.b) if layer.use_bias else memory.new(layer.n_out)
+    d_bias = layer.db if layer.use_bias else None
+    return _activation_fields(memory, layer.n_out, activation, d_bias) | {
         "kind": tables.DENSE,
-        "weight": _address(layer.W),
+        "weight": memory.factor(layer.W),
         "bias": bias,
     }
 
@@ -215,10 +240,10 @@ def _dropout(layer: Dropout, memory: Memory, activation: str, training: bool) ->
 def _normalization(layer: BatchNorm | LayerNorm, memory: Memory) -> Fields:
     return {
         "a": memory.rows(layer.n_out),
-        "weight": _address(layer.gamma),
-        "bias": _address(layer.beta),
-        "weight_parts": memory.parts(layer.n_out),
-        "bias_parts": memory.parts(layer.n_out),
+        "weight": memory.address(layer.gamma),
+        "bias": memory.address(layer.beta),
+        "weight_parts": memory.sums(layer.dgamma, layer.n_out),
+        "bias_parts": memory.sums(layer.dbeta, layer.n_out),
         "epsilon": layer.epsilon,
     }
 
@@ -227,8 +252,8 @@ def _batch_norm(layer: BatchNorm, memory: Memory, activation: str, training: boo
     scratch = {name: memory.parts(layer.n_out) for name in ("mean", "variance", "inverse", "parts")}
     return _normalization(layer, memory) | scratch | {
         "kind": tables.BATCH_NORM if training else tables.BATCH_NORM_INFERENCE,
-        "running_mean": _address(layer.running_mean),
-        "running_variance": _address(layer.running_var),
+        "running_mean": memory.address(layer.running_mean),
+        "running_variance": memory.address(layer.running_var),
         "momentum": layer.momentum,
     }  # fmt: skip
 
@@ -257,20 +282,20 @@ _LOWERINGS: dict[type[Layer], Lowering] = {
 }
 
 
-def _parameter_fields(layer: Layer, lowered: Fields) -> list[Fields]:
+def _parameter_fields(layer: Layer, lowered: Fields, memory: Memory) -> list[Fields]:
     """Describe the layer's parameters, in arena order, to the update."""
-    return [_one_parameter(parameter, lowered) for parameter in layer.parameters]
+    return [_one_parameter(parameter, lowered, memory) for parameter in layer.parameters]
 
 
-def _one_parameter(parameter: Any, lowered: Fields) -> Fields:
+def _one_parameter(parameter: Any, lowered: Fields, memory: Memory) -> Fields:
     rows, columns = parameter.shape if len(parameter.shape) == 2 else (1, parameter.size)
     is_weight = parameter.name == "W"
     return {
         "kind": tables.WEIGHT if is_weight else tables.PARTS,
         "rows": rows,
         "columns": columns,
-        "values": _address(parameter.values),
-        "gradients": _address(parameter.gradients),
+        "values": memory.address(parameter.values),
+        "gradients": memory.address(parameter.gradients),
         "x": lowered["x"] if is_weight else 0,
         "dz": lowered["da"] if is_weight else 0,
         "parts": lowered["weight_parts"] if parameter.name == "gamma" else lowered["bias_parts"],
@@ -285,10 +310,6 @@ def _records(dtype: np.dtype[Any], rows: Sequence[Fields]) -> np.ndarray:
         for name, value in fields.items():
             records[name][index] = value
     return records
-
-
-def _address(array: Array) -> int:
-    return int(array.ctypes.data)
 
 
 _KERNELS_OF_LAYERS = {

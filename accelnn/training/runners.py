@@ -9,16 +9,22 @@ import numpy as np
 
 from accelnn.arrays import FusedOps, PlainOps
 from accelnn.arrays.typing import Array
-from accelnn.errors import invalid, unknown_name
+from accelnn.errors import BackendError, invalid, unknown_name
 from accelnn.network.network import Network
 from accelnn.training.data import TrainingData
 from accelnn.training.optimizers import Optimizer
 from accelnn.training.plain import PlainPredictor, PlainRunner
 
-RUNNERS = ("auto", "compiled", "plain")
+RUNNERS = ("auto", "compiled", "captured", "plain")
 
 PREDICTION_ROWS = 256
 """Rows of a batch of predictions: enough for the matrix products, few enough to stay in the cache."""
+
+DEVICE_PREDICTION_ROWS = 8192
+"""The same on a CUDA device: enough rows to fill it."""
+
+_FAST_RUNNERS = {"cpu": "compiled", "cuda": "captured"}
+"""The runner that is made for a backend."""
 
 logger = logging.getLogger("accelnn")
 
@@ -66,18 +72,28 @@ def choose_runner(
     batch_size: int,
     *,
     threads: int | None = None,
+    precision: str | None = None,
 ) -> Runner:
-    """Return a runner: the compiled one if it can do the work, else the plain one.
+    """Return a runner: the one that is made for the network's backend if it can do the work, else the plain one.
 
-    ``requested`` is ``"compiled"`` (a requirement), ``"plain"`` or ``"auto"``; ``threads`` limits the threads of the
-    compiled one. Raises ArgumentError for another name, or if the compiled runner is required and cannot do it.
+    ``requested`` is ``"compiled"`` (for a CPU) or ``"captured"`` (for CUDA), which are requirements, ``"plain"`` or
+    ``"auto"``; ``threads`` limits the threads of the compiled one, ``precision`` is that of matrix products on CUDA.
+    Raises ArgumentError for another name, or if a runner is required and cannot do it.
     """
     check_runner(requested)
     arguments = (network, data, loss, optimizer, moments, batch_size)
     if requested == "plain":
         return PlainRunner(*arguments, network.backend.ops)
-    reason = _why_not_compiled(network)
-    if reason is None:
+    fast = _FAST_RUNNERS.get(network.backend.name, "plain")
+    reason = _why_not(fast if requested == "auto" else requested, network)
+    if reason is None and fast == "captured":
+        from accelnn.training.captured import CapturedRunner
+
+        try:
+            return CapturedRunner(*arguments, precision=precision or network.dtype)
+        except BackendError as error:
+            reason = str(error)
+    elif reason is None:
         from accelnn.training.compiled import CompiledRunner
 
         return CompiledRunner(*arguments, threads=threads)
@@ -87,9 +103,14 @@ def choose_runner(
 
 def choose_predictor(network: Network, x: np.ndarray, *, scores: bool = False, threads: int | None = None) -> Predictor:
     """Return the fastest way to compute outputs for inputs of the dtype of ``x``, with at most ``threads`` threads."""
-    rows = max(1, min(PREDICTION_ROWS, len(x)))
-    if _why_not_compiled(network) is not None:
+    fast = _FAST_RUNNERS.get(network.backend.name, "plain")
+    rows = max(1, min(DEVICE_PREDICTION_ROWS if fast == "captured" else PREDICTION_ROWS, len(x)))
+    if _why_not(fast, network) is not None:
         return PlainPredictor(network, rows, _fastest_ops(network), scores=scores)
+    if fast == "captured":
+        from accelnn.training.captured import CapturedPredictor
+
+        return CapturedPredictor(network, x.dtype.name, rows, scores=scores)
     from accelnn.training.compiled import CompiledPredictor
 
     return CompiledPredictor(network, x.dtype.name, rows, scores=scores, threads=threads)
@@ -101,10 +122,12 @@ def check_runner(requested: str) -> None:
         raise unknown_name("runner", requested, RUNNERS)
 
 
-def _why_not_compiled(network: Network) -> str | None:
-    """Return why the compiled runner cannot execute this network, None if it can."""
-    if network.backend.name != "cpu":
-        return f"the compiled runner works on the CPU and this model is on {network.backend.device}"
+def _why_not(runner: str, network: Network) -> str | None:
+    """Return why a runner other than the plain one cannot execute this network, None if it can."""
+    if _FAST_RUNNERS.get(network.backend.name) != runner:
+        place = {"compiled": "the CPU", "captured": "CUDA devices"}.get(runner)
+        device = network.backend.device
+        return f"no other works on {device}" if place is None else f"that one works on {place}, this model on {device}"
     from accelnn.training.lowering import why_not_lowerable
 
     return why_not_lowerable(network)
@@ -116,6 +139,6 @@ def _fastest_ops(network: Network) -> PlainOps:
 
 
 def _downgrade(requested: str, reason: str) -> None:
-    if requested == "compiled":
+    if requested != "auto":
         raise invalid("runner", requested, f"{reason}; use runner='auto' or runner='plain'")
     logger.info("using the plain runner: %s", reason)

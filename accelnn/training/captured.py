@@ -1,0 +1,226 @@
+"""The captured runner: the step is recorded once as a CUDA graph, and replayed for every mini-batch."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from accelnn_kernels.losses import MEAN_OVER_OUTPUTS
+from accelnn_kernels.optimizers import N_HYPER
+
+from accelnn.arrays.cuda.device import Device, Graph, cuda_device
+from accelnn.arrays.typing import Array
+from accelnn.network.losses import resolve_loss
+from accelnn.network.network import Network
+from accelnn.training import captured_operations, step
+from accelnn.training.captured_operations import DeviceNet, Inputs, Targets, Updates
+from accelnn.training.data import TrainingData
+from accelnn.training.device_data import place_rows
+from accelnn.training.device_memory import DeviceMemory
+from accelnn.training.lowering import lower_into
+from accelnn.training.optimizers import Optimizer
+
+TABLE_STEPS = 4096
+"""Steps whose hyperparameters, keys and losses have a place on the device; a longer chunk goes in several tables."""
+
+STEPS_OF_A_GRAPH = 16
+"""Steps that are recorded together: starting a graph costs the host about as much as the device needs for one step."""
+
+RESIDENT_SHARE = 0.6
+"""The part of the free memory that the data may take; the rest is for the batch and for other programs."""
+
+ELEMENTS = {"float32": "float32", "tf32": "float32", "bf16": "bfloat16", "float64": "float64"}
+
+
+def bind_steps(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of :mod:`accelnn.training.step` whose operations are those of a device."""
+    scope = dict(vars(captured_operations))
+    scope["train_step"] = types.FunctionType(step.train_step.__code__, scope)
+    return types.FunctionType(function.__code__, scope)
+
+
+class CapturedRunner:
+    """Trains through CUDA graphs; see :class:`accelnn.training.runners.Runner`.
+
+    device: where the network's arena lies; by default that of its backend. precision: of matrix products, a key of
+    ELEMENTS; ``"float64"`` for float64 models.
+
+    Raises BackendError if the step cannot be recorded.
+    """
+
+    name = "captured"
+    threads = 1
+
+    def __init__(
+        self, network: Network, data: TrainingData, loss: str, optimizer: Optimizer, moments: tuple[Array, ...],
+        batch_size: int, *, precision: str = "float32", device: Device | None = None,
+    ) -> None:  # fmt: skip
+        self._network, self._moments, self._batch_size = network, moments, batch_size
+        self.device = device or cuda_device(network.backend)
+        self.device.synchronize()  # the weights come from another stream
+        self._n_rows = len(data)
+        self._graphs: dict[tuple[int, int, int], Graph] = {}
+        self._kept: list[Array] = [data.x]
+        self._record_steps = bind_steps(step.train_steps)
+        self._place_tables()
+        formula = resolve_loss(loss)
+        free = int(RESIDENT_SHARE * self.device.free_bytes())
+        self._rows = place_rows(self.device, data.x, self._order, batch_size, free)
+        memory = DeviceMemory(self.device, network, batch_size, ELEMENTS[precision])
+        program = lower_into(memory, network, training=True, scores=formula.fused_activation is not None)
+        self.net = DeviceNet(
+            self.device, program, precision, min(batch_size, self._n_rows), self._rows.inputs[0],
+            cursor=self.device.address(self._cursor), keys=self.device.address(self._keys),
+            n_dropout=network.n_dropout, losses=self.device.address(self._losses),
+            targets=self._targets(data, loss), updates=self._updates(optimizer, memory),
+        )  # fmt: skip
+        self._graph(self.net.inputs, self.net.rows, 1)
+
+    def begin_epoch(self, permutation: np.ndarray) -> None:
+        """Use ``permutation``, int64 (n_rows,), as the order of the rows from now on."""
+        permutation = np.ascontiguousarray(permutation, np.int64)
+        self._n_rows = len(permutation)
+        self.device.upload(self._order, permutation)
+        self._rows.begin_epoch(permutation)
+
+    def train(self, first: int, last: int, hyper: np.ndarray, dropout_keys: np.ndarray) -> np.ndarray:
+        """Train on the mini-batches [first, last); return their losses, float64 (last - first,).
+
+        The only waiting is for the losses of the table at its end.
+        """
+        self.device.synchronize()  # what callbacks did to the weights is done
+        self.net.copy_parameters()
+        losses = np.empty(last - first)
+        for start in range(first, last, TABLE_STEPS):
+            stop = min(last, start + TABLE_STEPS)
+            part = slice(start - first, stop - first)
+            self._fill_tables(start, hyper[part], dropout_keys[part])
+            for piece in self._rows.pieces(start, stop):
+                self._start_steps(piece.first, piece.last, piece.inputs)
+            losses[part] = self.device.download(self._losses, stop - start)
+        return losses
+
+    def _start_steps(self, first: int, last: int, inputs: Inputs) -> None:
+        """Replay graphs for the steps [first, last); a last, partial batch has a graph of its own."""
+        n_full = max(0, min(last, self._n_rows // self._batch_size) - first)
+        for _ in range(n_full // STEPS_OF_A_GRAPH):
+            self._graph(inputs, self._batch_size, STEPS_OF_A_GRAPH).replay()
+        for _ in range(n_full % STEPS_OF_A_GRAPH):
+            self._graph(inputs, self._batch_size, 1).replay()
+        if first + n_full < last:
+            self._graph(inputs, self._n_rows % self._batch_size, 1).replay()
+
+    def _graph(self, inputs: Inputs, rows: int, n_steps: int) -> Graph:
+        """Return the graph of ``n_steps`` steps of ``rows`` rows from these inputs; recorded at its first use."""
+        key = inputs.x, rows, n_steps
+        if key not in self._graphs:
+            self.net.inputs, self.net.rows = inputs, rows
+            if not any(known[:2] == key[:2] for known in self._graphs):
+                self._run_once()
+            self._graphs[key] = self.device.record(lambda: self._launch(n_steps))
+        return self._graphs[key]
+
+    def _launch(self, n_steps: int) -> None:
+        self._record_steps(self.net, 0, n_steps, np.empty(n_steps))
+        self.net.start("advance", "", self.net.cursor, n_steps, n_steps * self.net.rows)
+
+    def _run_once(self) -> None:
+        """Run a step outside a graph, so that everything it needs is loaded, and undo what it did."""
+        arena = self._network.arena
+        changed = [arena.values, arena.gradients, arena.state, *self._moments, self._cursor, self._losses]
+        self.device.synchronize()
+        with self._network.backend.active():
+            before = [array.copy() for array in changed]
+        self.device.synchronize()
+        self._launch(1)
+        self.device.synchronize()
+        with self._network.backend.active():
+            for array, kept in zip(changed, before, strict=True):
+                array[...] = kept
+        self.device.synchronize()
+
+    def _place_tables(self) -> None:
+        real, n_keys = self._network.dtype, 2 * self._network.n_dropout
+        self._cursor = self.device.zeros(2, np.int64)
+        self._hyper = self.device.zeros(TABLE_STEPS * N_HYPER, real)
+        self._keys = self.device.zeros(max(1, TABLE_STEPS * n_keys), np.int64)
+        self._losses = self.device.zeros(TABLE_STEPS, real)
+        self._order = self.device.zeros(self._n_rows, np.int64)
+
+    def _fill_tables(self, first: int, hyper: np.ndarray, dropout_keys: np.ndarray) -> None:
+        table = np.zeros((len(hyper), N_HYPER), self._network.dtype)
+        table[:, : hyper.shape[1]] = hyper
+        self.device.upload(self._hyper, table.reshape(-1))
+        if dropout_keys.size:
+            self.device.upload(self._keys, dropout_keys.astype(np.int64).reshape(-1))
+        self.device.upload(self._cursor, np.array([0, first * self._batch_size]))
+
+    def _targets(self, data: TrainingData, loss: str) -> Targets:
+        formula = resolve_loss(loss)
+        rows = loss == "cross_entropy" and not data.has_labels
+        scale = 1.0 / self._network.n_out if loss in MEAN_OVER_OUTPUTS else 1.0
+        targets = self._placed(data.y)
+        weights = 0 if data.weights is None else self._placed(data.weights.astype(self._network.dtype))
+        variant = "cross_entropy_rows" if rows else loss
+        order = self.device.address(self._order)
+        return Targets(variant, targets, weights, order, scale, formula.reduction == "mean")
+
+    def _placed(self, values: Array) -> int:
+        """Return the address of an array's elements on the device; they are copied there if they are not."""
+        if not self.device.holds(values):
+            array = self.device.zeros(values.size, values.dtype)
+            self.device.upload(array, np.ascontiguousarray(values).reshape(-1))
+            values = array
+        self._kept.append(values)
+        return self.device.address(values)
+
+    def _updates(self, optimizer: Optimizer, memory: DeviceMemory) -> Updates:
+        arena = self._network.arena
+        first, second = (*(self.device.address(moment) for moment in self._moments), 0, 0)[:2]
+        return Updates(
+            optimizer.update_name,
+            self.device.address(arena.values),
+            self.device.address(arena.gradients),
+            (first, second),
+            int(arena.values.shape[0]),
+            self.device.address(self._hyper),
+            optimizer.clip_norm or 0.0,
+            optimizer.clip_value or np.inf,
+        )
+
+
+class CapturedPredictor:
+    """Computes outputs on a CUDA device, a large batch at a time."""
+
+    name = "captured"
+
+    def __init__(
+        self, network: Network, x_dtype: str, batch_size: int, *, scores: bool, device: Device | None = None
+    ) -> None:
+        self._network, self._batch_size = network, batch_size
+        self.device = device or cuda_device(network.backend)
+        memory = DeviceMemory(self.device, network, batch_size, network.dtype)
+        program = lower_into(memory, network, training=False, scores=scores)
+        self._x = self.device.zeros(batch_size * network.n_in, x_dtype)
+        self._order = self.device.zeros(batch_size, np.int64)
+        self.device.upload(self._order, np.arange(batch_size))
+        address = self.device.address
+        inputs = Inputs(address(self._x), x_dtype, network.n_in, address(self._order))
+        self._net = DeviceNet(self.device, program, network.dtype, batch_size, inputs)
+        self._output = memory.array_at(program.output)
+        self._predict_steps = bind_steps(step.predict_steps)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Return the outputs (n, n_out) for ``x (n, n_in)`` of the dtype given to the constructor."""
+        output = np.empty((len(x), self._network.n_out), self._network.dtype)
+        self.device.synchronize()
+        for first in range(0, len(x), self._batch_size):
+            part = x[first : first + self._batch_size]
+            self.device.upload(self._x, np.ascontiguousarray(part).reshape(-1))
+            self._net.rows = len(part)
+            self._predict_steps(self._net, 0, 1)
+            values = self.device.download(self._output, len(part) * self._network.n_out)
+            output[first : first + len(part)] = values.reshape(len(part), -1)
+        return output
