@@ -1,0 +1,14 @@
+"""Parameters as the matrix products read them, where these read another dtype than the optimizer keeps."""
+
+from __future__ import annotations
+
+from accelnn_kernels.cuda.shapes import Kind, always, elements
+
+
+def copy_parameters(parameters, copy, size):
+    """Write ``parameters (size,)``, reals, to ``copy`` as elements of the batch."""
+    for i in range(first_element(), size, all_threads()):
+        store(copy, i, load_real(parameters, i))
+
+
+KINDS = {"copy_parameters": Kind(always(copy_parameters), elements)}

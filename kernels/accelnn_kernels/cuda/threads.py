@@ -1,0 +1,57 @@
+"""Who a thread is, and how the threads of a block add up: what kernels are written in."""
+
+from __future__ import annotations
+
+
+def first_element():
+    """Return the number of this thread among all."""
+    return cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
+
+
+def all_threads():
+    """Return the number of threads of the launch."""
+    return cuda.gridDim.x * cuda.blockDim.x
+
+
+def thread_of_block():
+    """Return the number of this thread in its block."""
+    return cuda.threadIdx.y * cuda.blockDim.x + cuda.threadIdx.x
+
+
+def block_sum(value):
+    """Return the sum of ``value`` over the threads of the block, a power of two, to all of them."""
+    sums = cuda.shared.array(block_threads, real)
+    me = thread_of_block()
+    sums[me] = value
+    half = cuda.blockDim.x * cuda.blockDim.y // 2
+    while half > 0:
+        cuda.syncthreads()
+        if me < half:
+            sums[me] += sums[me + half]
+        half //= 2
+    cuda.syncthreads()
+    total = sums[0]
+    cuda.syncthreads()  # the next sum overwrites it
+    return total
+
+
+def is_last_block(counter, blocks):
+    """Return to all threads of the block whether it is the last one of ``blocks`` to come here.
+
+    What the other blocks wrote before they came is then visible. The counter, 0 before, is 0 again afterwards.
+    """
+    last = cuda.shared.array(1, flag_type)
+    cuda.threadfence()
+    cuda.syncthreads()
+    if thread_of_block() == 0:
+        last[0] = add_to_counter(counter, 1) == blocks - 1
+        if last[0]:
+            store_int(counter, 0, 0)
+    cuda.syncthreads()
+    cuda.threadfence()
+    answer = last[0]
+    cuda.syncthreads()
+    return answer
+
+
+TEMPLATES = (first_element, all_threads, thread_of_block, block_sum, is_last_block)

@@ -1,0 +1,69 @@
+"""Kernels in Numba's simulator: host memory stands in for the device's, Python threads for those of a block.
+
+The simulator replaces all of ``numba.cuda`` when it is imported, so these tests need a process of their own:
+``NUMBA_ENABLE_CUDASIM=1 python -m pytest tests/cuda/simulator``, which is a part of ``make cuda-check``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import simulation
+
+
+def reason_to_skip() -> str:
+    """Return why kernels cannot be simulated in this process, "" if they can."""
+    if importlib.util.find_spec("numba_cuda") is None:
+        return "numba-cuda is not installed: make cuda-check installs it and runs these tests"
+    if os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
+        return "Numba's simulator is off: make cuda-check runs these tests in a process with NUMBA_ENABLE_CUDASIM=1"
+    return ""
+
+
+class SkippedModule(pytest.Module):
+    """A file of tests that is not even imported: its kernels would find another ``numba.cuda``, or none."""
+
+    def collect(self) -> list[pytest.Item]:
+        raise pytest.skip.Exception(reason_to_skip(), allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    if reason_to_skip():
+        return SkippedModule.from_parent(parent, path=module_path)
+    return None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_switches() -> Iterator[None]:
+    """Threads of a block wait for each other by polling, so the interpreter has to move on quickly."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture(autouse=True)
+def device_arithmetic() -> Iterator[None]:
+    """Arithmetic on a device overflows and divides by zero without a word; NumPy's scalars warn when they do.
+
+    ``np.errstate`` would not reach the simulator's threads. All other warnings are errors, as everywhere.
+    """
+    with warnings.catch_warnings():
+        for cause in ("overflow", "invalid value", "divide by zero", "underflow"):
+            warnings.filterwarnings("ignore", f"{cause} encountered", RuntimeWarning)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def guarded_arrays() -> Iterator[None]:
+    """Forget the arrays of the test before, and look at the guards of all arrays in the end."""
+    simulation.forget_arrays()
+    yield
+    simulation.check_guards()
+    simulation.forget_arrays()

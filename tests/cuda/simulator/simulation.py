@@ -1,0 +1,101 @@
+"""What a test of a simulated kernel stands on: arrays that lie as on a device, and launches small enough to be quick."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+ALIGNMENT_BYTES = 256
+"""Where arrays on a device begin: at multiples of this."""
+
+MAX_BLOCKS = 4
+MAX_THREADS = 64
+"""Of a simulated launch. A thread of Python stands for one of the device, so larger launches take long."""
+
+_POISON = {"float32": np.uint32(0x7FBFFFFF), "float64": np.uint64(0x7FF7FFFFFFFFFFFF), "uint16": np.uint16(0x7FBF)}
+"""NaN that signal, in the bits of float32, float64 and bfloat16: a number made from one has other bits."""
+
+_guarded: list[tuple[np.ndarray, int, int, bytes]] = []
+"""The memory of every array of a test: all its bytes, where in them the array begins and ends, and what a guard is."""
+
+
+def device_array(values: Any, dtype: str | np.dtype | None = None) -> np.ndarray:
+    """Return a C-contiguous copy of ``values`` where a device would have put it, between guards.
+
+    ``dtype``: the dtype of the copy, that of ``values`` unless told otherwise; for ``"bfloat16"`` the array holds the
+    bits, as uint16. The guards are NaN (of integers: -1): reading one shows in results, overwriting one fails the test.
+    """
+    from accelnn_kernels.cuda import target
+
+    values = np.asarray(values)
+    if dtype == "bfloat16":
+        values, dtype = target.to_bfloat16(values.astype(np.float32)), "uint16"
+    out = poisoned(values.shape, dtype or values.dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        out[...] = values
+    return out
+
+
+def poisoned(shape: int | tuple[int, ...], dtype: str | np.dtype) -> np.ndarray:
+    """Return an array for results, full of NaN (integers: -1), between guards; ``"bfloat16"`` as in device_array."""
+    dtype = np.dtype("uint16" if dtype == "bfloat16" else dtype)
+    size_bytes = math.prod(shape if isinstance(shape, tuple) else (shape,)) * dtype.itemsize
+    poison = _POISON.get(dtype.name, np.uint8(0xFF))
+    buffer = np.full((size_bytes + 3 * ALIGNMENT_BYTES) // poison.itemsize, poison).view(np.uint8)
+    start = -buffer.ctypes.data % ALIGNMENT_BYTES + ALIGNMENT_BYTES
+    end = start + size_bytes
+    _guarded.append((buffer, start, end, bytes(buffer[:ALIGNMENT_BYTES])))
+    return buffer[start:end].view(dtype).reshape(shape)
+
+
+def host_values(array: np.ndarray, element: str | None = None) -> np.ndarray:
+    """Return the numbers in ``array`` as float64; ``element="bfloat16"`` says that uint16 are bits of these."""
+    from accelnn_kernels.cuda import target
+
+    return (target.from_bfloat16(array) if element == "bfloat16" else array).astype(np.float64)
+
+
+def simulate(
+    kernel: Any,
+    arguments: tuple[Any, ...],
+    grid: tuple[int, ...] | None = None,
+    block: tuple[int, ...] | None = None,
+) -> None:
+    """Run ``kernel`` (from ``cuda_kernel``) in the simulator.
+
+    ``arguments``: in the kernel's order; arrays go by their address, numbers get the dtype that the kernel declares.
+    ``grid``, ``block``: the shape of the launch. Without them it is the kernel's own, halved in its longest direction
+    until it has at most MAX_BLOCKS blocks and MAX_THREADS threads: kernels are right for every shape of a launch.
+    """
+    from accelnn_kernels.cuda import target
+
+    addresses = [item.ctypes.data if isinstance(item, np.ndarray) else item for item in arguments]
+    assert len(addresses) == len(kernel.parameters), f"{kernel.name} takes {', '.join(kernel.parameters)}"
+    launch = kernel.launch_shape(*addresses)
+    typed = tuple(dtype.type(item) for dtype, item in zip(kernel.argument_dtypes, addresses, strict=True))
+    target.simulate(
+        kernel.python, grid or _at_most(MAX_BLOCKS, launch.grid), block or _at_most(MAX_THREADS, launch.block), typed
+    )
+
+
+def _at_most(limit: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Halve the longest direction until the product is within the limit; powers of two stay powers of two."""
+    sizes = list(shape)
+    while math.prod(sizes) > limit:
+        longest = sizes.index(max(sizes))
+        sizes[longest] //= 2
+    return tuple(sizes)
+
+
+def forget_arrays() -> None:
+    """Let go of the arrays of the last test."""
+    _guarded.clear()
+
+
+def check_guards() -> None:
+    """Assert that nothing was written before or behind any array."""
+    for buffer, start, end, guard in _guarded:
+        assert buffer[start - ALIGNMENT_BYTES : start].tobytes() == guard, "a kernel wrote before an array"
+        assert buffer[end : end + ALIGNMENT_BYTES].tobytes() == guard, "a kernel wrote behind an array"

@@ -1,0 +1,185 @@
+"""The captured runner on a simulated device: the numbers of the plain runner, and in a graph only what is legal."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from simulated_device import SimulatedDevice
+
+from accelnn import (
+    SGD,
+    Activation,
+    Adam,
+    BatchNorm,
+    Dense,
+    Dropout,
+    LayerNorm,
+    Normal,
+    Rescaling,
+    RMSprop,
+    Sequential,
+)
+from accelnn.training import captured, fit
+
+N_ROWS, N_IN, BATCH_SIZE = 22, 5, 8
+"""The last of the three batches of an epoch has 6 rows: fewer than the others."""
+
+Captured = Callable[..., SimulatedDevice]
+
+
+@pytest.fixture
+def on_device(monkeypatch: pytest.MonkeyPatch) -> Captured:
+    """Return a function that makes fits from now on run on a simulated device, which it returns."""
+
+    def use(precision: str | None = None, **options) -> SimulatedDevice:
+        device = SimulatedDevice(**options)
+
+        def choose(requested, network, *arguments, threads=None, **rest):
+            return captured.CapturedRunner(network, *arguments, device=device, precision=precision or network.dtype)
+
+        monkeypatch.setattr(fit, "choose_runner", choose)
+        return device
+
+    return use
+
+
+def dense(units: int, activation: str = "identity", **options) -> Dense:
+    return Dense(units, activation, **{"bias_initializer": Normal(0.3), **options})
+
+
+def inputs(n_in: int = N_IN) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(N_ROWS, n_in))
+
+
+def targets(n_out: int = 3) -> np.ndarray:
+    return np.random.default_rng(2).normal(size=(N_ROWS, n_out))
+
+
+def labels(n_classes: int = 3) -> np.ndarray:
+    return np.random.default_rng(3).integers(0, n_classes, N_ROWS)
+
+
+def trained(layers, x, y, dtype="float64", **options):
+    model = Sequential(layers(), dtype=dtype, seed=0, backend="cpu")
+    options = {"epochs": 2, "batch_size": BATCH_SIZE, "verbose": 0, "optimizer": SGD(0.1)} | options
+    return model, model.fit(x, y, **options)
+
+
+def check_agrees(on_device: Captured, layers, x=None, y=None, *, tolerance: float = 1e-11, precision=None, **options):
+    x = inputs() if x is None else x
+    y = targets() if y is None else y
+    with pytest.MonkeyPatch.context() as patch:
+        patch.undo()
+        expected, expected_history = trained(layers, x, y, **options | {"runner": "plain"})
+    device = on_device(precision)
+    model, history = trained(layers, x, y, **options)
+    assert history.runner == "captured"
+    for i, (a, b) in enumerate(zip(expected.get_weights(), model.get_weights(), strict=True)):
+        assert np.max(np.abs(a - b)) <= tolerance * np.max(np.abs(a)), f"array {i}"
+    np.testing.assert_allclose(history["loss"], expected_history["loss"], rtol=10 * tolerance)
+    return device
+
+
+def every_layer():
+    return [
+        Rescaling(0.5, 0.1),
+        BatchNorm(),
+        dense(6, "gelu", l1=0.01, l2=0.01),
+        Dropout(0.3),
+        LayerNorm(),
+        Activation("tanh"),
+        dense(4, "relu", use_bias=False),
+        Rescaling(2.0, 0.1),
+        dense(3, "softmax"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": SGD(0.05, momentum=0.9, nesterov=True, clip_norm=0.5)},
+        {"optimizer": Adam(0.01, clip_value=0.1), "sample_weight": np.linspace(0, 1, N_ROWS)},
+        {"optimizer": RMSprop(0.01), "y": np.eye(3)[labels()]},
+        {"optimizer": SGD(0.05), "y": np.eye(3)[labels()], "loss": "mse"},
+    ],
+    ids=["clip_norm", "weights", "rows", "mse"],
+)
+def test_every_layer(on_device, options):
+    check_agrees(on_device, every_layer, **{"y": labels()} | options)
+
+
+def test_a_chunk_of_one_step_is_the_same(on_device, monkeypatch):
+    monkeypatch.setattr(captured, "TABLE_STEPS", 2)
+    check_agrees(on_device, lambda: [dense(4, "tanh"), Dropout(0.5), dense(3)])
+
+
+def test_graphs_of_several_steps(on_device, monkeypatch):
+    monkeypatch.setattr(captured, "STEPS_OF_A_GRAPH", 3)
+    device = check_agrees(
+        on_device, lambda: [dense(4, "tanh"), Dropout(0.5), dense(3)], batch_size=3, optimizer=Adam(0.1)
+    )
+    # An epoch has 7 full batches: two graphs of 3 steps, one of 1, and one for the partial batch.
+    assert device.log.count("replay") == 2 * 4
+
+
+def test_bfloat16_products_keep_float32_weights(on_device):
+    check_agrees(
+        on_device, lambda: [dense(8, "relu"), dense(3, "softmax")], inputs().astype(np.float32), labels(),
+        dtype="float32", precision="bf16", tolerance=2e-2, epochs=1,
+    )  # fmt: skip
+
+
+def test_data_larger_than_the_device_is_streamed(on_device, monkeypatch):
+    monkeypatch.setattr(captured, "RESIDENT_SHARE", 1.0)
+    x = inputs()
+    layers = lambda: [dense(4, "tanh"), dense(3)]  # noqa: E731
+    expected, _ = trained(layers, x, targets(), batch_size=4, runner="plain")
+    device = on_device(capacity_bytes=x.nbytes - 1)
+    model, _ = trained(layers, x, targets(), batch_size=4)
+    assert device.log.count("send") == 2 * 6  # a quarter of the memory holds one batch of four rows
+    for a, b in zip(expected.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-11)
+
+
+def test_a_step_starts_what_it_needs_and_nothing_else(on_device):
+    device = on_device()
+    trained(lambda: [dense(4, "relu"), dense(3, "softmax")], inputs(), labels(), epochs=1, batch_size=11)
+    replays = [i for i, entry in enumerate(device.log) if entry == "replay"]
+    between = device.log[replays[0] + 1 : replays[1]]
+    assert between == []  # one graph after the other, without a word from the host
+    first_step = list(itertools.takewhile(lambda entry: not entry.startswith("advance"), step_of(device.log)))
+    assert [name.removesuffix(".float64") for name in first_step] == [
+        "gather_rows.float64", "gemm", "bias_activation.relu", "gemm", "bias_activation.identity",
+        "loss.cross_entropy", "activation_gradient.identity", "gemm", "activation_gradient.relu",
+        "gemm", "gemm", "update.sgd",
+    ]  # fmt: skip
+
+
+def step_of(log):
+    return itertools.dropwhile(lambda entry: not entry.startswith("gather_rows"), log)
+
+
+def test_waiting_or_allocating_inside_a_graph_is_caught():
+    device = SimulatedDevice()
+    for forbidden in (device.synchronize, lambda: device.zeros(1, "float32")):
+        with pytest.raises(RuntimeError, match="while a graph was recorded"):
+            device.record(forbidden)
+
+
+def test_predictions(on_device):
+    model, _ = trained(every_layer, inputs(), labels(), epochs=1, runner="plain")
+    x = inputs()
+    predictor = captured.CapturedPredictor(model, "float64", 8, scores=False, device=SimulatedDevice())
+    np.testing.assert_allclose(predictor.predict(x), model.predict_proba(x), rtol=1e-12)
+
+
+def test_repeated_training_allocates_the_same_again(on_device):
+    counts = []
+    for _ in range(3):
+        device = on_device()
+        trained(lambda: [dense(3)], inputs(), targets(), epochs=1)
+        counts.append(device.log.count("zeros"))
+    assert len(set(counts)) == 1
