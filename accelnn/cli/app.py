@@ -98,7 +98,11 @@ Backend = Annotated[
 ]
 Dtype = Annotated[str, typer.Option(metavar="NAME", help="float32 or float64.")]
 Runner = Annotated[
-    str, typer.Option(metavar="NAME", help="auto, compiled (the fast one, CPU) or plain (array by array).")
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="auto, compiled (the fast one, CPU), captured (the fast one, CUDA) or plain (array by array).",
+    ),
 ]
 Threads = Annotated[
     int | None,
@@ -106,6 +110,13 @@ Threads = Annotated[
         parser=whole_number("--threads", 1),
         metavar="N",
         help="Use at most so many; the default is as many as pay. $ACCELNN_NUM_THREADS limits all commands.",
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="float32, tf32 or bf16: how precisely CUDA may multiply matrices; the default is the dtype.",
     ),
 ]
 Seed = Annotated[
@@ -196,6 +207,7 @@ def train(
     dtype: Dtype = "float32",
     runner: Runner = "auto",
     threads: Threads = None,
+    precision: Precision = None,
     seed: Seed = None,
     save: Save = None,
     plot: Plot = None,

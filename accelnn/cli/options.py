@@ -29,6 +29,7 @@ class TrainOptions:
     plot: str | None
     as_json: bool
     threads: int | None = None
+    precision: str | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from accelnn.plotting import check_plot_path
 from accelnn.training import OPTIMIZERS, SCHEDULES, EarlyStopping, Optimizer, Sequential
 from accelnn.training.arguments import checked_number
 from accelnn.training.optimizers import resolve_optimizer
+from accelnn.training.precision import checked_precision
 from accelnn.training.runners import RUNNERS
 from accelnn.training.schedules import resolve_schedule
 
@@ -46,6 +47,7 @@ def checked_recipe(options: TrainOptions) -> Recipe:
     _check_name("--activation", options.activation, ACTIVATION_ENTRIES)
     _check_name("--dtype", options.dtype, DTYPES)
     _check_name("--runner", options.runner, RUNNERS)
+    checked_precision(options.precision, options.dtype, "--precision")
     checked_number("--dropout", options.dropout, at_least=0, below=1)
     checked_number("--l2", options.l2, at_least=0)
     check_output("--save", options.save)

@@ -110,6 +110,7 @@ def _train(run: Run) -> None:
             verbose=0 if options.as_json else 1,
             runner=options.runner,
             threads=options.threads,
+            precision=options.precision,
         )
     run.elapsed_s = time.perf_counter() - start_s
 

@@ -21,6 +21,7 @@ from accelnn.training.device_data import place_rows
 from accelnn.training.device_memory import DeviceMemory
 from accelnn.training.lowering import lower_into
 from accelnn.training.optimizers import Optimizer
+from accelnn.training.precision import ELEMENTS
 
 TABLE_STEPS = 4096
 """Steps whose hyperparameters, keys and losses have a place on the device; a longer chunk goes in several tables."""
@@ -30,8 +31,6 @@ STEPS_OF_A_GRAPH = 16
 
 RESIDENT_SHARE = 0.6
 """The part of the free memory that the data may take; the rest is for the batch and for other programs."""
-
-ELEMENTS = {"float32": "float32", "tf32": "float32", "bf16": "bfloat16", "float64": "float64"}
 
 
 def bind_steps(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,8 +43,8 @@ def bind_steps(function: Callable[..., Any]) -> Callable[..., Any]:
 class CapturedRunner:
     """Trains through CUDA graphs; see :class:`accelnn.training.runners.Runner`.
 
-    device: where the network's arena lies; by default that of its backend. precision: of matrix products, a key of
-    ELEMENTS; ``"float64"`` for float64 models.
+    precision: of matrix products, see :mod:`accelnn.training.precision`. device: where the network's arena lies; by
+    default that of its backend.
 
     Raises BackendError if the step cannot be recorded.
     """

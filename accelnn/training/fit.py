@@ -42,7 +42,8 @@ class OptimizerState:
 class Settings:
     """The settings of a training run, checked.
 
-    ``rows`` are the rows of the data to train on, int64; ``threads`` limits the threads of a step, None does not.
+    ``rows`` are the rows of the data to train on, int64; ``threads`` limits the threads of a step, None does not;
+    ``precision`` is that of matrix products on CUDA.
     """
 
     loss: str
@@ -52,6 +53,7 @@ class Settings:
     runner: str
     rows: np.ndarray
     threads: int | None = None
+    precision: str | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -103,9 +105,8 @@ class Training:
     def _choose_runner(self) -> Runner:
         s = self.settings
         optimizer, moments = self.state.optimizer, self.state.moments
-        return choose_runner(
-            s.runner, self.network, self.data, s.loss, optimizer, moments, s.batch_size, threads=s.threads
-        )
+        arguments = (self.network, self.data, s.loss, optimizer, moments, s.batch_size)
+        return choose_runner(s.runner, *arguments, threads=s.threads, precision=s.precision)
 
     def _plan(self) -> TrainingPlan:
         s = self.settings

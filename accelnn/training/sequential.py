@@ -26,6 +26,7 @@ from accelnn.training.history import History
 from accelnn.training.inputs import checked_data, checked_x
 from accelnn.training.metrics import MetricSpec, resolve_metrics
 from accelnn.training.optimizers import Optimizer, resolve_optimizer
+from accelnn.training.precision import checked_precision
 from accelnn.training.progress import Progress
 from accelnn.training.runners import check_runner, choose_predictor
 
@@ -78,6 +79,7 @@ class Sequential(Network):
         verbose: int | bool = 1,
         runner: str = "auto",
         threads: int | None = None,
+        precision: str | None = None,
     ) -> History:
         """Train the model from its present weights on and return what happened.
 
@@ -106,9 +108,12 @@ class Sequential(Network):
                 (as ``accuracy``, with the weights as they are then) and on the validation data (as ``val_accuracy``).
             verbose: 0 is silent; 1 shows progress on standard error once it takes longer than a second; 2 writes one
                 line per epoch. Both write a line where code has to be compiled first.
-            runner: ``"auto"``, ``"compiled"`` or ``"plain"``.
+            runner: ``"auto"``, ``"compiled"`` (for a CPU), ``"captured"`` (for CUDA) or ``"plain"``.
             threads: at most so many threads, >= 1, for each step of the compiled runner; None takes as many as pay.
                 It takes no more than ``ACCELNN_NUM_THREADS`` and the machine allow.
+            precision: how precisely a CUDA device may compute the matrix products of a float32 model: ``"float32"``,
+                ``"tf32"`` (10 bits of mantissa) or ``"bf16"`` (activations in bfloat16). Weights, gradients and the
+                optimizer stay float32. None is the model's dtype. A CPU computes in the model's dtype whatever it may.
 
         Returns:
             The history; also kept as ``model.history``. After Ctrl-C it is returned too, with ``interrupted`` set and a
@@ -125,14 +130,14 @@ class Sequential(Network):
         n_epochs = integer("epochs", epochs, minimum=0)
         flag("shuffle", shuffle)
         check_runner(runner)
-        limit = _checked_threads(threads)
+        limit, products = _checked_threads(threads), checked_precision(precision, self.dtype)
         name = self._checked_loss(loss)
         data = checked_data(x, y, self, name, sample_weight, class_weight)
         rows, held_out = self._split_rows(data, validation_data, validation_split)
         validation = self._validation(data, held_out, validation_data, name)
         size = _checked_batch_size(batch_size, len(rows))
         self._loss, self._state = name, OptimizerState.fresh(chosen, self)
-        settings = Settings(name, n_epochs, size, shuffle, runner, rows, limit)
+        settings = Settings(name, n_epochs, size, shuffle, runner, rows, limit, products)
         self.history = History()
         with progress.announcing():
             evaluators = self._evaluators(data, settings, validation, chosen_metrics)
@@ -151,6 +156,7 @@ class Sequential(Network):
         class_weight: Mapping[int, float] | str | None = None,
         runner: str = "auto",
         threads: int | None = None,
+        precision: str | None = None,
     ) -> float:
         """Train for one pass over ``x`` and ``y``, letting the optimizer go on where it was; return the loss.
 
@@ -159,7 +165,7 @@ class Sequential(Network):
         """
         flag("shuffle", shuffle)
         check_runner(runner)
-        limit = _checked_threads(threads)
+        limit, products = _checked_threads(threads), checked_precision(precision, self.dtype)
         chosen = None if optimizer is None else resolve_optimizer(optimizer)
         name = self._checked_loss(self._loss if loss is None else loss)
         data = checked_data(x, y, self, name, sample_weight, class_weight)
@@ -167,7 +173,7 @@ class Sequential(Network):
         if self._state is None or (chosen is not None and chosen != self._state.optimizer):
             self._state = OptimizerState.fresh(chosen or resolve_optimizer("adam"), self)
         self._loss = name
-        settings = Settings(name, 1, size, shuffle, runner, np.arange(len(data)), limit)
+        settings = Settings(name, 1, size, shuffle, runner, np.arange(len(data)), limit, products)
         history = Training(self, data, settings, self._state, CallbackList()).run()
         return history["loss"][-1] if len(history) else float("nan")
 

@@ -27,7 +27,7 @@ FLAGS = [
 def test_the_flags_are_the_documented_ones() -> None:
     documented = {
         "train": "--dataset --data-dir --hidden --activation --optimizer --learning-rate --epochs --batch-size "
-        "--dropout --l2 --schedule --early-stopping --backend --dtype --runner --threads --seed --save --plot --json",
+        "--dropout --l2 --schedule --early-stopping --backend --dtype --runner --threads --precision --seed --save --plot --json",
         "evaluate": "--dataset --data-dir --backend --json",
         "predict": "--input --output --backend --json",
         "bench": "--hidden --activation --optimizer --batch-size --backend --dtype --threads --seconds --plot --json",
@@ -87,6 +87,7 @@ def test_a_mistyped_command_proposes_the_nearest(mistyped: str, nearest: str) ->
         ("--runner", "compield", "--runner is 'compield': did you mean 'compiled'?"),
         ("--threads", "0", "--threads is '0': use an integer >= 1"),
         ("--threads", "all", "--threads is 'all': use an integer >= 1"),
+        ("--precision", "half", "--precision is 'half': known names are float32, "),
         ("--seed", "-1", "--seed is '-1': use an integer >= 0"),
         ("--seed", "1.5", "--seed is '1.5': use an integer >= 0"),
         ("--save", "missing/m.npz", "--save is 'missing/m.npz': there is no folder"),
