@@ -87,7 +87,7 @@ def test_a_mistyped_command_proposes_the_nearest(mistyped: str, nearest: str) ->
         ("--runner", "compield", "--runner is 'compield': did you mean 'compiled'?"),
         ("--threads", "0", "--threads is '0': use an integer >= 1"),
         ("--threads", "all", "--threads is 'all': use an integer >= 1"),
-        ("--precision", "half", "--precision is 'half': known names are float32, "),
+        ("--precision", "half", "--precision is 'half': known names are bf16, float32, "),
         ("--seed", "-1", "--seed is '-1': use an integer >= 0"),
         ("--seed", "1.5", "--seed is '1.5': use an integer >= 0"),
         ("--save", "missing/m.npz", "--save is 'missing/m.npz': there is no folder"),
