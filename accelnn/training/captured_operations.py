@@ -231,7 +231,7 @@ def _dropout_map(net: DeviceNet, layer: Any, source: int, target: int) -> None:
     keys = net.keys + 16 * layer.dropout_index
     threshold = int(np.uint32(layer.rate * 4294967296.0))
     place = (source, target, net.rows, layer.n_out, 0, 2 * net.n_dropout, 0, layer.rate)
-    net.start("dropout", "", *place, keys, net.cursor, net.ahead, threshold)
+    net.start("dropout", "", *place, keys, net.cursor, net.ahead, threshold, 1.0 / (1.0 - layer.rate))
 
 
 def _rescaling_map(net: DeviceNet, layer: Any, source: int, target: int, offset: float) -> None:
@@ -309,7 +309,7 @@ def _record(row: np.void) -> SimpleNamespace:
 
 def _scratch_elements(net: DeviceNet) -> int:
     """Return the elements that the parts of any sum may need."""
-    from accelnn_kernels.cuda.shapes import MAX_SUM_BLOCKS, row_blocks
+    from accelnn_kernels.cuda.shapes import MAX_SUM_BLOCKS, part_rows
 
     widest = max((layer.n_out for layer in net.layers), default=1)
-    return max(2 * row_blocks(net.rows) * widest, 2 * MAX_SUM_BLOCKS)
+    return max(2 * part_rows(net.rows) * widest, 2 * MAX_SUM_BLOCKS)

@@ -86,7 +86,7 @@ class Kernel:
             with caching() as enabled, _watching():
                 if self._compiled is None:  # another thread may have been faster
                     self._compiled = numba.cfunc(self.signature, cache=enabled, **LOOP_FLAGS)(self.python)
-                    _note(self.name, from_cache=bool(self._compiled.cache_hits))
+                    note(self.name, from_cache=bool(self._compiled.cache_hits))
         return self._compiled
 
     @property
@@ -123,7 +123,7 @@ class Loop:
                 return
             self._compiled.compile(tuple(self._compiled.typeof_pyval(item) for item in arguments))
             self._is_ready = True
-            _note(self.python.__qualname__, from_cache=bool(self._compiled.stats.cache_hits))
+            note(self.python.__qualname__, from_cache=bool(self._compiled.stats.cache_hits))
 
     def __call__(self, *arguments: Any) -> Any:
         """Call the machine code."""
@@ -141,7 +141,8 @@ compiled_names: list[str] = []
 """What this process has compiled, rather than loaded from the cache, in this order."""
 
 
-def _note(name: str, from_cache: bool) -> None:
+def note(name: str, from_cache: bool) -> None:
+    """Remember, and say in the log, where the machine code of a kernel or loop came from."""
     logger.debug("%s %s", "loaded" if from_cache else "compiled", name)
     if not from_cache:
         compiled_names.append(name)
@@ -190,7 +191,12 @@ def cache_directory() -> pathlib.Path | None:
     Its name holds a hash of all sources and versions: Numba itself does not notice a change in a function that
     another file defines.
     """
-    directory = _cache_root() / f"code-{_source_hash()}"
+    return writable_directory(f"code-{source_hash(_SOURCES, versions=f'{numba.__version__} {np.__version__}')}")
+
+
+def writable_directory(name: str) -> pathlib.Path | None:
+    """Return the folder ``name`` of the cache, made if need be; None, with a warning, where nothing can be written."""
+    directory = _cache_root() / name
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
@@ -200,7 +206,7 @@ def cache_directory() -> pathlib.Path | None:
             f"compiled code cannot be kept in {directory} ({error.strerror}): every process compiles anew; "
             "set ACCELNN_CACHE_DIR to a writable directory",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
         return None
 
@@ -216,9 +222,10 @@ def _cache_root() -> pathlib.Path:
 _SOURCES = pathlib.Path(__file__).parent
 
 
-def _source_hash() -> str:
-    """Return a hash of this folder and the versions; Numba itself watches the file of a template elsewhere."""
-    digest = hashlib.sha256(f"{numba.__version__} {np.__version__}".encode())
-    for path in sorted(_SOURCES.glob("*.py")):
-        digest.update(path.read_bytes())
+def source_hash(*folders: pathlib.Path, versions: str) -> str:
+    """Return a hash of the sources directly in these folders and of the versions of what compiles them."""
+    digest = hashlib.sha256(versions.encode())
+    for folder in folders:
+        for path in sorted(folder.glob("*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

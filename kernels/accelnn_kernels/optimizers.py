@@ -48,8 +48,17 @@ def adam(p, g, m, v, h0, h1, h2, h3, h4, h5):
     return p * (real(1) - h5) - h0 * m / (sqrt(v) * h4 + h3), m, v
 
 
+def penalized(g, p, l1, l2, limit):
+    """Return the gradient of loss plus l1 |p| + l2/2 p^2, clipped to +-limit; NaN stays NaN."""
+    positive = real(1) if p > real(0) else real(0)
+    sign = real(-1) if p < real(0) else positive
+    g = g + l2 * p + l1 * sign
+    g = limit if g > limit else g
+    return -limit if g < -limit else g
+
+
 UPDATES = (sgd, momentum, nesterov, rmsprop, adam)
-TEMPLATES = (flush, *UPDATES)
+TEMPLATES = (flush, *UPDATES, penalized)
 N_MOMENTS = {"sgd": 0, "momentum": 1, "nesterov": 1, "rmsprop": 1, "adam": 2}
 N_HYPER = 6
 SMALLEST_MOMENT = {"float32": 1e-30, "float64": 1e-290}
@@ -105,11 +114,7 @@ def penalize(gradients, parameters, size, l1, l2, limit):
     squares = 0.0
     for i in range(size):
         p = p_[i]
-        positive = real(1) if p > real(0) else real(0)
-        sign = real(-1) if p < real(0) else positive
-        g = g_[i] + second * p + first * sign
-        g = bound if g > bound else g
-        g_[i] = -bound if g < -bound else g
+        g_[i] = penalized(g_[i], p, first, second, bound)
         absolute += double(abs(p))
         squares += double(p) * double(p)
     return l1 * absolute + 0.5 * l2 * squares

@@ -10,28 +10,34 @@ indices: the epoch's permutation, where the kernel itself looks up the rows of t
 parts, counter: scratch for reductions in two stages: every block writes its part, and the block that finishes last (the
     counter, int64 and 0 between launches, tells) adds them in order. So sums are the same from run to run.
 total, squares: addresses of numbers that an earlier kernel has left, 0 where they do not count.
+clip_norm: the norm down to which gradients are scaled if the root of ``squares`` is larger.
+keys: the table of a dropout layer's keys, instead of one key.
+threshold, keep_scale: what dropout makes of its rate, computed in float64 by the host.
 result: where a kernel leaves the number that its CPU namesake returns.
 copy: where parameters are written once more, as elements of the matrix products.
 """
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import os
 import pathlib
-import tempfile
+import secrets
 from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from accelnn_kernels import activations, dropout, losses, optimizers
-from accelnn_kernels.compiler import bind, cache_directory
+from accelnn_kernels import activations, compiler, dropout, losses, notice, optimizers
+from accelnn_kernels.compiler import bind
 from accelnn_kernels.cuda import kinds, shapes, target
+from accelnn_kernels.cuda.shapes import real_of, width_of
+
+logger = logging.getLogger("accelnn")
 
 ELEMENTS = ("float32", "float64", "bfloat16")
-"""Dtypes of the arrays of a batch; parameters, moments and sums are of ``target.real_of`` of it."""
+"""Dtypes of the arrays of a batch; parameters, moments and sums are of ``shapes.real_of`` of it."""
 
 FORMULA_TEMPLATES = (
     *activations.TEMPLATES,
@@ -52,9 +58,10 @@ class Launch(NamedTuple):
 class CudaKernel:
     """A bound template and its machine code for the compute capabilities that were asked for."""
 
-    def __init__(self, function: Callable, kind: str, element: str) -> None:
+    def __init__(self, function: Callable, kind: str, element: str, variant: str = "") -> None:
         self.python = function
         self.kind, self.element = kind, element
+        self._shape = kinds.KINDS[kind].other_shapes.get(variant, kinds.KINDS[kind].shape)
         self.parameters: tuple[str, ...] = function.__code__.co_varnames[: function.__code__.co_argcount]
 
     @property
@@ -65,18 +72,16 @@ class CudaKernel:
     @cached_property
     def argument_dtypes(self) -> tuple[np.dtype, ...]:
         """The dtype of every argument: int64 for addresses and sizes, the kernel's real for factors."""
-        real = np.dtype(target.real_of(self.element))
+        real = np.dtype(real_of(self.element))
         return tuple(real if name in kinds.FACTORS else np.dtype(np.int64) for name in self.parameters)
 
     def launch_shape(self, *arguments: float) -> Launch:
         """Return the shape of the launch for these arguments."""
-        return Launch(*kinds.KINDS[self.kind].shape(dict(zip(self.parameters, arguments, strict=True)), self.element))
+        return Launch(*self._shape(dict(zip(self.parameters, arguments, strict=True)), self.element))
 
     def ptx(self, compute_capability: tuple[int, int]) -> str:
-        """Return the PTX; the entry is called ``kernel``."""
-        types_ = tuple(target.types.float64 if d == np.float64 else target.types.float32 if d == np.float32
-                       else target.types.int64 for d in self.argument_dtypes)
-        return target.compile_ptx(self.python, types_, compute_capability)
+        """Return the PTX for a compute capability, e.g. (9, 0); the entry is called ``kernel``."""
+        return target.compile_ptx(self.python, self.argument_dtypes, compute_capability)
 
     def assembled(self, compute_capability: tuple[int, int]) -> target.Assembled:
         """Compile and assemble, without the cache."""
@@ -84,12 +89,16 @@ class CudaKernel:
 
     def image(self, compute_capability: tuple[int, int]) -> bytes:
         """Return the machine code, a cubin; from the cache on disk if it was compiled before."""
-        path = _cached_file(self.name, compute_capability)
-        if path is not None and path.exists():
-            return path.read_bytes()
-        image = self.assembled(compute_capability).image
-        if path is not None:
-            _write(path, image)
+        directory = image_directory()
+        path = directory / f"{self.name}.sm_{''.join(map(str, compute_capability))}.cubin" if directory else None
+        is_kept = path is not None and path.exists()
+        if is_kept:
+            image = path.read_bytes()
+        else:
+            notice.announce()
+            image = self.assembled(compute_capability).image
+            _keep(image, path)
+        compiler.note(self.name, from_cache=is_kept)
         return image
 
 
@@ -102,9 +111,10 @@ def cuda_kernel(kind: str, variant: str, element: str) -> CudaKernel:
     scope = _scope(element)
     template, formulas = kinds.KINDS[kind].template(variant)
     if kind == "gather_rows":
-        scope |= target.accesses(variant, "_source") | {"source_width": target.width_of(variant)}
+        scope |= target.accesses(variant, "_source")
+        scope |= {"source_width": width_of(variant), "source_type": np.dtype(variant).type}
     scope |= {name: scope[formula] for name, formula in formulas.items()}
-    return CudaKernel(bind(template, scope, f"{kind}.{variant}.{element}"), kind, element)
+    return CudaKernel(bind(template, scope, f"{kind}.{variant}.{element}"), kind, element, variant)
 
 
 def _scope(element: str) -> dict[str, Any]:
@@ -120,17 +130,17 @@ def _scope(element: str) -> dict[str, Any]:
 
 
 def _names(element: str) -> dict[str, Any]:
-    real = target.real_of(element)
+    real = real_of(element)
     return {
         "__name__": __package__,
         "cuda": target.module,
         "real": np.dtype(real).type,
         "word": np.uint32,
         "flag_type": np.int32,
-        "width": target.width_of(element),
-        "real_width": target.width_of(real),
+        "width": width_of(element),
+        "real_width": width_of(real),
         "block_threads": shapes.THREADS,
-        "add_to_counter": target.add_to_counter,
+        "add_to_counter": target.add_to_counter(),
         "smallest_moment": optimizers.SMALLEST_MOMENT[real],
         **target.accesses(element),
         **target.accesses(real, "_real"),
@@ -139,17 +149,30 @@ def _names(element: str) -> dict[str, Any]:
     }
 
 
-def _cached_file(name: str, compute_capability: tuple[int, int]) -> pathlib.Path | None:
-    directory = cache_directory()
-    if directory is None:
-        return None
-    versions = hashlib.sha256(target.versions().encode()).hexdigest()[:8]
-    return directory / f"{name}.sm_{compute_capability[0]}{compute_capability[1]}.{versions}.cubin"
+_SOURCES = pathlib.Path(__file__).parent
 
 
-def _write(path: pathlib.Path, image: bytes) -> None:
-    """Write a file so that no other process ever sees a part of it."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(image)
-    os.replace(temporary, path)
+@cache
+def image_directory() -> pathlib.Path | None:
+    """Return the directory for machine code of CUDA kernels, or None (with one warning) when none can be written.
+
+    It is another one than that of the CPU's code, so that a change here leaves that as it is.
+    """
+    digest = compiler.source_hash(_SOURCES.parent, _SOURCES, versions=target.versions())
+    return compiler.writable_directory(f"cuda-{digest}")
+
+
+def _keep(image: bytes, path: pathlib.Path | None) -> None:
+    """Write a file so that no other process ever sees a part of it; where that fails, go on without."""
+    if path is None:
+        return
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(image)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        logger.debug("%s cannot be kept: %s", path, error)
+        temporary.unlink(missing_ok=True)

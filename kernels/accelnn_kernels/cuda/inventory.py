@@ -1,4 +1,4 @@
-"""The list of all CUDA kernels, from the tables in which they are registered: for compiling ahead and for tests."""
+"""The list of all CUDA kernels, from the table in which they are registered: for compiling ahead and for tests."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from accelnn_kernels.cuda import kinds
 
 
 def variants_of(kind: str) -> tuple[str, ...]:
-    """Return the variants of a kind: its own if it names any, otherwise those of its CPU namesake, or ``("",)``."""
-    return kinds.KINDS[kind].variants or inventory.VARIANTS.get(kind, ("",))
+    """Return the variants of a kind of kernel: those of its CPU namesake, ``("",)`` where that has none."""
+    return inventory.VARIANTS.get(kind, ("",))
 
 
 def kernel_names(elements: Iterable[str]) -> Iterator[tuple[str, str, str]]:

@@ -2,12 +2,55 @@
 
 from __future__ import annotations
 
-from accelnn_kernels.cuda import elementwise, optimizers, rounding, threads
+from accelnn_kernels.cuda import (
+    batches,
+    dropout,
+    elementwise,
+    gradients,
+    losses,
+    normalization,
+    optimizers,
+    rounding,
+    softmax,
+    stripes,
+    threads,
+)
 
-FACTORS = frozenset({"factor", "scale", "offset", "l1", "l2", "limit", "rate", "momentum", "epsilon", "clip_norm"})
+FACTORS = frozenset(
+    {"factor", "scale", "offset", "l1", "l2", "limit", "rate", "keep_scale", "momentum", "epsilon", "clip_norm"}
+)
 """The parameters that are numbers of the kernel's ``real``; all others are addresses and sizes, int64."""
 
-KINDS = {**elementwise.KINDS, **optimizers.KINDS, **rounding.KINDS}
+EXTRA = (
+    "indices", "cursor", "ahead", "parts", "counter", "total", "squares", "clip_norm", "result", "copy", "keys",
+    "threshold", "keep_scale",
+)  # fmt: skip
+"""The parameters behind those of the CPU's kernels; :mod:`accelnn_kernels.cuda.catalog` says what they mean."""
 
-TEMPLATES = (*threads.TEMPLATES, *optimizers.TEMPLATES)
+WITHOUT_CPU_NAMESAKE = frozenset({"advance", "copy_parameters"})
+"""Kinds that only a device needs."""
+
+KINDS = {
+    **batches.KINDS,
+    **dropout.KINDS,
+    **elementwise.KINDS,
+    **gradients.KINDS,
+    **losses.KINDS,
+    **normalization.KINDS,
+    **optimizers.KINDS,
+    **rounding.KINDS,
+}
+
+TEMPLATES = (
+    *threads.TEMPLATES,
+    *stripes.TEMPLATES,
+    *batches.TEMPLATES,
+    *dropout.TEMPLATES,
+    *elementwise.TEMPLATES,
+    *softmax.TEMPLATES,
+    *gradients.TEMPLATES,
+    *losses.TEMPLATES,
+    *normalization.TEMPLATES,
+    *optimizers.TEMPLATES,
+)
 """The functions that kernels call."""

@@ -1,9 +1,62 @@
-"""The optimizer's step over the whole arena in one pass: parameters, gradients and moments are read once."""
+"""Optimizer steps over the whole arena, and what is done to gradients before: every number is read and written once."""
 
 from __future__ import annotations
 
 from accelnn_kernels import optimizers
-from accelnn_kernels.cuda.shapes import Kind, elements
+from accelnn_kernels.cuda.shapes import Kind, always, elements, one_sum, one_thread
+
+
+def update_arena(parameters, gradients, moments_1, moments_2, hyper, size, cursor, ahead, squares, clip_norm, copy):
+    """Update ``parameters`` and moments ``(size,)`` in place; all buffers begin at multiples of 16 bytes.
+
+    ``hyper`` has a row of 6 reals per step. ``squares`` is the address of the squared norm of all gradients, 0 where it
+    does not count. ``copy``, if not 0, is where the parameters are written once more, as elements of the products.
+    Moments that the formula does not have are neither read nor written: their number is known to the compiler.
+    """
+    h = hyper_row(cursor, ahead)
+    h0, h1, h2 = load_real(hyper, h), load_real(hyper, h + 1), load_real(hyper, h + 2)
+    h3, h4, h5 = load_real(hyper, h + 3), load_real(hyper, h + 4), load_real(hyper, h + 5)
+    factor = clip_factor(squares, clip_norm)
+    p_, g_ = cuda.local.array(real_width, real), cuda.local.array(real_width, real)
+    m_, v_ = cuda.local.array(real_width, real), cuda.local.array(real_width, real)
+    copies = cuda.local.array(width, real)
+    for i in range(first_element(), size // width, all_threads()):
+        for part in range(width // real_width):
+            start = i * width + part * real_width
+            load_wide_real(parameters, start, p_)
+            load_wide_real(gradients, start, g_)
+            if n_moments() > 0:
+                load_wide_real(moments_1, start, m_)
+            if n_moments() > 1:
+                load_wide_real(moments_2, start, v_)
+            for k in range(real_width):
+                p_[k], m_[k], v_[k] = update(p_[k], g_[k] * factor, m_[k], v_[k], h0, h1, h2, h3, h4, h5)
+                copies[part * real_width + k] = p_[k]
+            store_wide_real(parameters, start, p_)
+            if n_moments() > 0:
+                store_wide_real(moments_1, start, m_)
+            if n_moments() > 1:
+                store_wide_real(moments_2, start, v_)
+        if copy != 0:
+            store_wide(copy, i * width, copies)
+    for i in range(size // width * width + first_element(), size, all_threads()):
+        m = load_real(moments_1, i) if n_moments() > 0 else real(0)
+        v = load_real(moments_2, i) if n_moments() > 1 else real(0)
+        p, m, v = update(
+            load_real(parameters, i), load_real(gradients, i) * factor, m, v, h0, h1, h2, h3, h4, h5
+        )  # fmt: skip
+        store_real(parameters, i, p)
+        if n_moments() > 0:
+            store_real(moments_1, i, m)
+        if n_moments() > 1:
+            store_real(moments_2, i, v)
+        if copy != 0:
+            store(copy, i, p)
+
+
+def hyper_row(cursor, ahead):
+    """Return where this step's hyperparameters begin in their table."""
+    return 6 * (load_int(cursor, 0) + ahead)
 
 
 def clip_factor(squares, clip_norm):
@@ -14,39 +67,108 @@ def clip_factor(squares, clip_norm):
     return clip_norm / norm if norm > clip_norm else real(1)
 
 
-def update_0(parameters, gradients, moments_1, moments_2, hyper, size, cursor, ahead, squares, clip_norm, copy):
-    """Update ``parameters (size,)`` in place by a formula without moments.
+def no_moments():
+    """Return the number of moments of a formula, as a function that the compiler sees through."""
+    return 0
 
-    ``hyper`` has a row of 6 reals per step. ``copy``, if not 0, is where the parameters are written once more, as
-    elements of the products.
+
+def one_moment():
+    """Return the number of moments of a formula."""
+    return 1
+
+
+def two_moments():
+    """Return the number of moments of a formula."""
+    return 2
+
+
+COUNTS = (no_moments, one_moment, two_moments)
+
+
+def penalize(gradients, parameters, size, l1, l2, limit, parts, counter, result, cursor, ahead):
+    """Add the gradient of l1 |p| + l2/2 p^2, clip each element to +-limit, and add the penalty to the step's loss.
+
+    ``gradients`` and ``parameters (size,)`` may begin anywhere; ``result`` has a real for each step.
     """
-    h = hyper_row(cursor, ahead)
-    h0, h1, h2 = load_real(hyper, h), load_real(hyper, h + 1), load_real(hyper, h + 2)
-    h3, h4, h5 = load_real(hyper, h + 3), load_real(hyper, h + 4), load_real(hyper, h + 5)
-    factor = clip_factor(squares, clip_norm)
-    p_, g_ = cuda.local.array(real_width, real), cuda.local.array(real_width, real)
-    for i in range(first_element(), size // real_width, all_threads()):
-        start = i * real_width
-        load_wide_real(parameters, start, p_)
-        load_wide_real(gradients, start, g_)
+    g_, p_ = cuda.local.array(real_width, real), cuda.local.array(real_width, real)
+    half = l2 * real(0.5)
+    penalty = real(0)
+    wide = size // real_width if is_aligned(gradients) and is_aligned(parameters) else 0
+    for i in range(first_element(), wide, all_threads()):
+        load_wide_real(gradients, i * real_width, g_)
+        load_wide_real(parameters, i * real_width, p_)
         for k in range(real_width):
-            p_[k] = update(p_[k], g_[k] * factor, real(0), real(0), h0, h1, h2, h3, h4, h5)[0]
-        store_wide_real(parameters, start, p_)
-        if copy != 0:
-            for k in range(real_width):
-                store(copy, start + k, p_[k])
+            g_[k] = penalized(g_[k], p_[k], l1, l2, limit)
+            penalty += (l1 + half * abs(p_[k])) * abs(p_[k])
+        store_wide_real(gradients, i * real_width, g_)
+    for i in range(wide * real_width + first_element(), size, all_threads()):
+        p = load_real(parameters, i)
+        store_real(gradients, i, penalized(load_real(gradients, i), p, l1, l2, limit))
+        penalty += (l1 + half * abs(p)) * abs(p)
+    has_total, total = launch_sum(penalty, parts, counter)
+    if has_total and thread_of_block() == 0:
+        slot = load_int(cursor, 0) + ahead
+        store_real(result, slot, load_real(result, slot) + total)
+
+
+def sum_of_squares(values, size, parts, counter, result):
+    """Write the sum of squares of ``values (size,)`` to ``result[0]``; ``values`` begin at a multiple of 16 bytes.
+
+    The sum is a tree of the kernel's reals: a thread adds a few hundred numbers at most, a block its threads, and the
+    last block all blocks, so its error is far below that of one loop. In float32 the square of a number above 1.8e19 is
+    infinity (on the CPU the sum is in float64): clipping to a norm then makes the gradient 0.
+    """
+    v_ = cuda.local.array(real_width, real)
+    total = real(0)
+    for i in range(first_element(), size // real_width, all_threads()):
+        load_wide_real(values, i * real_width, v_)
+        for k in range(real_width):
+            total += v_[k] * v_[k]
     for i in range(size // real_width * real_width + first_element(), size, all_threads()):
-        g = load_real(gradients, i) * factor
-        p = update(load_real(parameters, i), g, real(0), real(0), h0, h1, h2, h3, h4, h5)[0]
-        store_real(parameters, i, p)
-        if copy != 0:
-            store(copy, i, p)
+        total += load_real(values, i) * load_real(values, i)
+    has_total, total = launch_sum(total, parts, counter)
+    if has_total and thread_of_block() == 0:
+        store_real(result, 0, total)
 
 
-def hyper_row(cursor, ahead):
-    """Return where this step's hyperparameters begin in their table."""
-    return 6 * (load_int(cursor, 0) + ahead)
+def scale(values, size, factor):
+    """Multiply ``values (size,)``, reals, in place; they may begin anywhere."""
+    v_ = cuda.local.array(real_width, real)
+    wide = size // real_width if is_aligned(values) else 0
+    for i in range(first_element(), wide, all_threads()):
+        load_wide_real(values, i * real_width, v_)
+        for k in range(real_width):
+            v_[k] *= factor
+        store_wide_real(values, i * real_width, v_)
+    for i in range(wide * real_width + first_element(), size, all_threads()):
+        store_real(values, i, load_real(values, i) * factor)
 
 
-TEMPLATES = (clip_factor, hyper_row)
-KINDS = {"update": Kind(lambda name: (update_0, {"update": name}), elements)}
+def add_parts(parts, stride, n_parts, size, total):
+    """Write the sum of ``n_parts`` vectors ``(size,)``, ``stride`` elements apart, to ``total``, in their order."""
+    for j in range(first_element(), size, all_threads()):
+        value = load_real(parts, j)
+        for part in range(1, n_parts):
+            value += load_real(parts, part * stride + j)
+        store_real(total, j, value)
+
+
+def advance(cursor, steps, rows):
+    """Move the cursor behind ``steps`` steps of ``rows`` rows in all: the next replay of a graph begins there."""
+    store_int(cursor, 0, load_int(cursor, 0) + steps)
+    store_int(cursor, 1, load_int(cursor, 1) + rows)
+
+
+def _update(name):
+    return update_arena, {"update": name, "n_moments": COUNTS[optimizers.N_MOMENTS[name]].__name__}
+
+
+TEMPLATES = (clip_factor, hyper_row, *COUNTS)
+KINDS = {
+    "update": Kind(_update, elements),
+    "penalize": Kind(always(penalize), one_sum),
+    "sum_of_squares": Kind(always(sum_of_squares), one_sum),
+    "scale": Kind(always(scale), elements),
+    "add_parts": Kind(always(add_parts), elements),
+    "advance": Kind(always(advance), one_thread),
+}

@@ -1,7 +1,7 @@
-"""What CUDA templates use below the language, and the compiler. The only module that imports ``numba.cuda``.
+"""The compiler, the assembler and the simulator of CUDA kernels: the only module that imports ``numba.cuda``.
 
-Every memory access exists twice: as an intrinsic for compiled code and as a plain function for Numba's simulator,
-where an address is one of host memory. A kernel takes addresses (int64), sizes (int64) and factors (its ``real``).
+A kernel takes addresses (int64), sizes (int64) and factors (its ``real``). What it uses below the language exists
+twice: as intrinsics for compiled code and as plain functions for the simulator, where an address is one of host memory.
 """
 
 from __future__ import annotations
@@ -9,23 +9,22 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import cuda, types
 from numba.core import config
+from numba.cuda.extending import intrinsic
 
-WIDE_BYTES = 16
-"""The bytes of the widest access: one of this size per thread reads memory fastest."""
+from accelnn_kernels.cuda.accesses import compiled_accesses, compiled_add
+from accelnn_kernels.cuda.simulated_accesses import simulated_accesses, simulated_add
 
-ITEMSIZE = {"uint8": 1, "bfloat16": 2, "float32": 4, "float64": 8, "int64": 8}
-
-_INT = {size: ir.IntType(8 * size) for size in (1, 2, 4, 8)}
-_MODEL = {"float32": ir.FloatType(), "float64": ir.DoubleType(), "int64": _INT[8], "uint8": _INT[1]}
-_TYPE = {"float32": types.float32, "float64": types.float64, "int64": types.int64, "uint8": types.uint8}
+module = cuda
+"""What templates call ``cuda``: indices, shared and local arrays, barriers."""
 
 
 def is_simulator() -> bool:
@@ -33,36 +32,47 @@ def is_simulator() -> bool:
     return bool(config.ENABLE_CUDASIM)
 
 
-def width_of(element: str) -> int:
-    """Return how many elements a wide access moves."""
-    return WIDE_BYTES // ITEMSIZE[element]
-
-
-def real_of(element: str) -> str:
-    """Return the dtype in which elements are computed with."""
-    return "float32" if element == "bfloat16" else element
-
-
 def accesses(element: str, suffix: str = "") -> dict[str, Any]:
     """Return ``load``, ``store``, ``load_wide`` and ``store_wide`` for elements of this dtype, by name.
 
-    ``load(address, index)`` returns the value, in the dtype that ``real_of`` says. ``load_wide(address, index,
-    values)`` fills a local array with the ``width_of(element)`` elements from ``index`` on; the first one's address is
-    a multiple of 16 bytes. ``suffix`` is appended to the names.
+    ``load(address, index)`` returns the value, in the dtype that ``shapes.real_of`` says. ``load_wide(address, index,
+    values)`` fills a local array of that dtype with the ``shapes.width_of(element)`` elements from ``index`` on; the
+    first one's address is a multiple of 16 bytes. ``store(address, index, value)`` and ``store_wide(address, index,
+    values)`` write them. ``suffix`` is appended to the names.
     """
-    make = _simulated_accesses if is_simulator() else _compiled_accesses
-    return {f"{name}{suffix}": function for name, function in make(element).items()}
+    return {f"{name}{suffix}": function for name, function in _accesses(element).items()}
 
 
-def elementary() -> dict[str, Any]:
-    """Return the elementary functions that scalar formulas use: those of the device's own library."""
-    functions = {"exp": _exp, "expm1": _expm1, "log1p_unit": _log1p_unit, "tanh": _tanh, "sqrt": _sqrt, "log": _log}
-    return {name: device_function(function) for name, function in functions.items()}
+@cache
+def _accesses(element: str) -> dict[str, Any]:
+    return simulated_accesses(element) if is_simulator() else compiled_accesses(element, intrinsic)
+
+
+@cache
+def add_to_counter() -> Any:
+    """Return the function ``(address, amount)`` that adds to an int64 and returns what was there before."""
+    return simulated_add if is_simulator() else compiled_add(intrinsic)
 
 
 def device_function(function: Callable) -> Callable:
     """Compile a function that kernels call; the simulator calls it as it is."""
     return function if is_simulator() else cuda.jit(device=True)(function)
+
+
+@cache
+def elementary() -> dict[str, Any]:
+    """Return the elementary functions that scalar formulas use: those of the device's own library."""
+    if is_simulator():  # the functions of ``math`` return doubles there, and raise where the result overflows
+        return {
+            "exp": np.exp,
+            "expm1": np.expm1,
+            "log1p_unit": np.log1p,
+            "tanh": np.tanh,
+            "sqrt": np.sqrt,
+            "log": np.log,
+        }
+    functions = {"exp": _exp, "expm1": _expm1, "log1p_unit": _log1p_unit, "tanh": _tanh, "sqrt": _sqrt, "log": _log}
+    return {name: device_function(function) for name, function in functions.items()}
 
 
 def _exp(x):
@@ -89,45 +99,78 @@ def _log(x):
     return math.log(x)
 
 
-if is_simulator():  # Python's functions return doubles, and overflow is an error there
-    _exp, _expm1, _log1p_unit, _tanh, _sqrt, _log = np.exp, np.expm1, np.log1p, np.tanh, np.sqrt, np.log
-
-
 @dataclass(frozen=True)
 class Assembled:
-    """Machine code, and what the assembler said of it: registers per thread, bytes on the stack and spilled."""
+    """Machine code (a cubin), and what the assembler said of it.
+
+    The properties raise RuntimeError where its report has a form that is not known.
+    """
 
     image: bytes
-    registers: int
-    stack_bytes: int
-    spill_bytes: int
+    report: str
+
+    @property
+    def registers(self) -> int:
+        """Registers per thread."""
+        return max(self._numbers(r"Used (\d+) registers"))
+
+    @property
+    def stack_bytes(self) -> int:
+        """Bytes of a thread's stack frame: local arrays that are not in registers."""
+        return sum(self._numbers(r"(\d+) bytes stack frame"))
+
+    @property
+    def spill_bytes(self) -> int:
+        """Bytes that are stored and loaded because registers did not suffice."""
+        return sum(self._numbers(r"(\d+) bytes spill (?:stores|loads)"))
+
+    def _numbers(self, pattern: str) -> list[int]:
+        found = [int(number) for number in re.findall(pattern, self.report)]
+        if not found:
+            raise RuntimeError(f"the assembler's report has another form than expected: {self.report!r}")
+        return found
 
 
-def compile_ptx(function: Callable, arguments: tuple[Any, ...], compute_capability: tuple[int, int]) -> str:
-    """Return the PTX of a kernel, whose entry is called ``kernel``. No device and no driver are needed."""
-    with _without_device(compute_capability):
-        signature = types.void(*arguments)
+def compile_ptx(function: Callable, dtypes: Iterable[np.dtype], compute_capability: tuple[int, int]) -> str:
+    """Return the PTX of a kernel with arguments of these dtypes. Its entry is called ``kernel``.
+
+    No device and no driver are needed. One thread compiles at a time. What Numba declares for its exceptions is left
+    out: kernels raise none, and its names contain a counter, so that no code would ever be the same twice.
+    """
+    signature = types.void(*(getattr(types, dtype.name) for dtype in dtypes))
+    with _without_device(compute_capability), _modules_once():
         ptx, _ = cuda.compile(function, signature, cc=compute_capability, device=False, abi="numba", output="ptx")
+    ptx = re.sub(r"^\.common .*NumbaEnv.*;\n", "", ptx, flags=re.MULTILINE)
     entry = re.search(r"\.entry\s+(\w+)", ptx).group(1)
     return re.sub(rf"\b{entry}(?=\b|_param_)", "kernel", ptx)
 
 
 def assemble(ptx: str, compute_capability: tuple[int, int]) -> Assembled:
-    """Return the machine code of a kernel for this compute capability."""
+    """Return the machine code for this compute capability; no device and no driver are needed."""
     from cuda.core import Linker, LinkerOptions, ObjectCode
 
     major, minor = compute_capability
     options = LinkerOptions(arch=f"sm_{major}{minor}", ptxas_options=["-v"])
     linker = Linker(ObjectCode.from_ptx(ptx.encode()), options=options)
-    image = linker.link("cubin").code
-    return Assembled(bytes(image), *_usage(linker.get_info_log()))
+    return Assembled(bytes(linker.link("cubin").code), linker.get_info_log())
 
 
 def versions() -> str:
-    """Return the versions of everything that machine code depends on."""
-    from importlib.metadata import version
+    """Return the versions of what machine code depends on, as far as it was installed as Python packages."""
+    from importlib.metadata import PackageNotFoundError, version
 
-    return " ".join(f"{name} {version(name)}" for name in ("numba-cuda", "cuda-core", "nvidia-nvjitlink"))
+    found = []
+    for name in _COMPILERS:
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return " ".join(found)
+
+
+_COMPILERS = (
+    *("numba", "numba-cuda", "cuda-core"),
+    *("nvidia-nvvm", "nvidia-cuda-nvcc-cu12", "nvidia-nvjitlink", "nvidia-nvjitlink-cu12"),
+)
+"""Packages on the way from a template to machine code, of CUDA 13 and of CUDA 12."""
 
 
 def simulate(function: Callable, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
@@ -135,14 +178,7 @@ def simulate(function: Callable, grid: tuple[int, ...], block: tuple[int, ...], 
     cuda.jit(function)[grid, block](*arguments)
 
 
-def _usage(log: str) -> tuple[int, int, int]:
-    """Return (registers, stack bytes, spilled bytes) from the assembler's report."""
-    registers = re.search(r"Used (\d+) registers", log)
-    frame = re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", log)
-    if registers is None or frame is None:
-        raise RuntimeError(f"the assembler's report has another form than expected: {log!r}")
-    stack, stores, loads = (int(number) for number in frame.groups())
-    return int(registers.group(1)), stack, stores + loads
+_compiling = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -154,197 +190,23 @@ def _without_device(compute_capability: tuple[int, int]) -> Iterator[None]:
         pass
 
     Device.compute_capability = compute_capability
-    before = dispatcher.get_current_device
-    dispatcher.get_current_device = Device
+    with _compiling:
+        before = dispatcher.get_current_device
+        dispatcher.get_current_device = Device
+        try:
+            yield
+        finally:
+            dispatcher.get_current_device = before
+
+
+@contextlib.contextmanager
+def _modules_once() -> Iterator[None]:
+    """Let a function that two others call be linked once: twice, its shared arrays would be defined twice."""
+    from numba.cuda.codegen import CUDACodeLibrary
+
+    before = CUDACodeLibrary.modules
+    CUDACodeLibrary.modules = property(lambda library: list(dict.fromkeys(before.fget(library))))
     try:
         yield
     finally:
-        dispatcher.get_current_device = before
-
-
-def _compiled_accesses(element: str) -> dict[str, Any]:
-    width = width_of(element)
-    return {
-        "load": _loader(element),
-        "store": _storer(element),
-        "load_wide": _wide_loader(element, width),
-        "store_wide": _wide_storer(element, width),
-    }
-
-
-def _pointer(builder: Any, address: Any, index: Any, itemsize: int, model: Any) -> Any:
-    """Return a pointer to global memory: with the address space known, the shortest instruction is chosen."""
-    place = builder.add(address, builder.mul(index, ir.Constant(_INT[8], itemsize)))
-    return builder.inttoptr(place, model.as_pointer(1))
-
-
-def _decoded(builder: Any, value: Any, element: str) -> Any:
-    """Return a loaded value as a real."""
-    if element != "bfloat16":
-        return value
-    bits = builder.shl(builder.zext(value, _INT[4]), ir.Constant(_INT[4], 16))
-    return builder.bitcast(bits, ir.FloatType())
-
-
-def _encoded(builder: Any, value: Any, element: str) -> Any:
-    """Return a real as it is stored: bfloat16 is the upper half of a float32, rounded to nearest, ties to even."""
-    if element != "bfloat16":
-        return value
-    constant = lambda number: ir.Constant(_INT[4], number)  # noqa: E731
-    bits = builder.bitcast(value, _INT[4])
-    odd = builder.and_(builder.lshr(bits, constant(16)), constant(1))
-    rounded = builder.lshr(builder.add(bits, builder.add(odd, constant(0x7FFF))), constant(16))
-    quiet = builder.or_(builder.lshr(bits, constant(16)), constant(0x40))  # rounding could turn NaN into infinity
-    is_nan = builder.fcmp_unordered("uno", value, value)
-    return builder.trunc(builder.select(is_nan, quiet, rounded), _INT[2])
-
-
-def _model(element: str) -> Any:
-    return _INT[2] if element == "bfloat16" else _MODEL[element]
-
-
-def _number(element: str) -> Any:
-    return _TYPE[real_of(element)]
-
-
-def _loader(element: str) -> Any:
-    from numba.cuda.extending import intrinsic
-
-    @intrinsic
-    def load(typing_context, address, index):
-        def codegen(context, builder, signature, values):
-            pointer = _pointer(builder, *values, ITEMSIZE[element], _model(element))
-            return _decoded(builder, builder.load(pointer, align=ITEMSIZE[element]), element)
-
-        return _number(element)(types.int64, types.int64), codegen
-
-    return load
-
-
-def _storer(element: str) -> Any:
-    from numba.cuda.extending import intrinsic
-
-    @intrinsic
-    def store(typing_context, address, index, value):
-        def codegen(context, builder, signature, values):
-            pointer = _pointer(builder, *values[:2], ITEMSIZE[element], _model(element))
-            builder.store(_encoded(builder, values[2], element), pointer, align=ITEMSIZE[element])
-            return context.get_dummy_value()
-
-        return types.void(types.int64, types.int64, _number(element)), codegen
-
-    return store
-
-
-def _slots(context: Any, builder: Any, array_type: Any, array: Any, width: int) -> list[Any]:
-    """Return pointers to the elements of a local array."""
-    data = context.make_array(array_type)(context, builder, array).data
-    return [builder.gep(data, [ir.Constant(_INT[4], i)]) for i in range(width)]
-
-
-def _wide_loader(element: str, width: int) -> Any:
-    from numba.cuda.extending import intrinsic
-
-    @intrinsic
-    def load_wide(typing_context, address, index, values):
-        def codegen(context, builder, signature, arguments):
-            model = ir.VectorType(_model(element), width)
-            pointer = _pointer(builder, *arguments[:2], ITEMSIZE[element], model)
-            vector = builder.load(pointer, align=WIDE_BYTES)
-            for i, slot in enumerate(_slots(context, builder, signature.args[2], arguments[2], width)):
-                item = builder.extract_element(vector, ir.Constant(_INT[4], i))
-                builder.store(_decoded(builder, item, element), slot)
-            return context.get_dummy_value()
-
-        return types.void(types.int64, types.int64, values), codegen
-
-    return load_wide
-
-
-def _wide_storer(element: str, width: int) -> Any:
-    from numba.cuda.extending import intrinsic
-
-    @intrinsic
-    def store_wide(typing_context, address, index, values):
-        def codegen(context, builder, signature, arguments):
-            model = ir.VectorType(_model(element), width)
-            vector = ir.Constant(model, ir.Undefined)
-            for i, slot in enumerate(_slots(context, builder, signature.args[2], arguments[2], width)):
-                item = _encoded(builder, builder.load(slot), element)
-                vector = builder.insert_element(vector, item, ir.Constant(_INT[4], i))
-            pointer = _pointer(builder, *arguments[:2], ITEMSIZE[element], model)
-            builder.store(vector, pointer, align=WIDE_BYTES)
-            return context.get_dummy_value()
-
-        return types.void(types.int64, types.int64, values), codegen
-
-    return store_wide
-
-
-def _add_to_counter() -> Any:
-    if is_simulator():
-        return _simulated_add
-    from numba.cuda.extending import intrinsic
-
-    @intrinsic
-    def add_to_counter(typing_context, address, amount):
-        """Add to the int64 at ``address``, whatever other threads do, and return what was there before."""
-
-        def codegen(context, builder, signature, values):
-            pointer = builder.inttoptr(values[0], _INT[8].as_pointer(1))
-            return builder.atomic_rmw("add", pointer, values[1], "monotonic")
-
-        return types.int64(types.int64, types.int64), codegen
-
-    return add_to_counter
-
-
-def _simulated_view(address: int, index: int, count: int, dtype: Any) -> np.ndarray:
-    from accelnn_kernels.memory import view
-
-    dtype = np.dtype(dtype)
-    place = int(address) + int(index) * dtype.itemsize
-    if dtype.itemsize * count == WIDE_BYTES and place % WIDE_BYTES:
-        raise ValueError(f"a wide access to address {place}, which is no multiple of {WIDE_BYTES}")
-    return view(place, (count,), dtype)
-
-
-def _simulated_add(address: int, amount: int) -> int:
-    counter = _simulated_view(address, 0, 1, np.int64)
-    before = int(counter[0])
-    counter[0] += amount
-    return before
-
-
-def _simulated_accesses(element: str) -> dict[str, Any]:
-    width, stored = width_of(element), np.dtype("uint16" if element == "bfloat16" else element)
-    decode, encode = (from_bfloat16, to_bfloat16) if element == "bfloat16" else (lambda x: x, lambda x: x)
-
-    def load(address, index):
-        return decode(_simulated_view(address, index, 1, stored))[0]
-
-    def store(address, index, value):
-        _simulated_view(address, index, 1, stored)[0] = encode(np.array([value], real_of(element)))[0]
-
-    def load_wide(address, index, values):
-        values[:] = decode(_simulated_view(address, index, width, stored))
-
-    def store_wide(address, index, values):
-        _simulated_view(address, index, width, stored)[:] = encode(np.array(values[:], real_of(element)))
-
-    return {"load": load, "store": store, "load_wide": load_wide, "store_wide": store_wide}
-
-
-def from_bfloat16(stored: np.ndarray) -> np.ndarray:
-    return (stored.astype(np.uint32) << 16).view(np.float32)
-
-
-def to_bfloat16(values: np.ndarray) -> np.ndarray:
-    """Return float32 values as bfloat16, the bits in uint16: rounded to nearest, ties to even."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-    return np.where(np.isnan(values), (bits >> 16) | 0x40, rounded).astype(np.uint16)
-
-
-add_to_counter = _add_to_counter()
-module = cuda
+        CUDACodeLibrary.modules = before

@@ -41,17 +41,40 @@ def is_last_block(counter, blocks):
     What the other blocks wrote before they came is then visible. The counter, 0 before, is 0 again afterwards.
     """
     last = cuda.shared.array(1, flag_type)
-    cuda.threadfence()
     cuda.syncthreads()
     if thread_of_block() == 0:
+        cuda.threadfence()  # behind the barrier, so that it counts for what all threads of the block have written
         last[0] = add_to_counter(counter, 1) == blocks - 1
         if last[0]:
             store_int(counter, 0, 0)
+        cuda.threadfence()
     cuda.syncthreads()
-    cuda.threadfence()
     answer = last[0]
-    cuda.syncthreads()
+    cuda.syncthreads()  # the next question overwrites it
     return answer
 
 
-TEMPLATES = (first_element, all_threads, thread_of_block, block_sum, is_last_block)
+def launch_sum(value, parts, counter):
+    """Return (True, the sum of ``value`` over all threads of the launch) to one block, the last; (False, _) to others.
+
+    ``parts`` has room for a real per block; the grid is a row of blocks.
+    """
+    total, blocks = block_sum(value), cuda.gridDim.x
+    if blocks == 1:
+        return True, total
+    if thread_of_block() == 0:
+        store_real(parts, cuda.blockIdx.x, total)
+    if not is_last_block(counter, blocks):
+        return False, total
+    value = real(0)
+    for block in range(thread_of_block(), blocks, cuda.blockDim.x * cuda.blockDim.y):
+        value += load_real(parts, block)
+    return True, block_sum(value)
+
+
+def is_aligned(address):
+    """Return whether a wide access may go to an address: views into the arena begin anywhere."""
+    return address % 16 == 0
+
+
+TEMPLATES = (first_element, all_threads, thread_of_block, block_sum, is_last_block, launch_sum, is_aligned)

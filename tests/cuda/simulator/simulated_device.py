@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from accelnn_kernels.cuda import target
+from accelnn_kernels.cuda.simulated_accesses import to_bfloat16
 from accelnn_kernels.memory import view
 
 from accelnn.arrays.cuda.cublas import Gemm
@@ -154,7 +155,7 @@ def multiply(product: Gemm) -> None:
     values = product.alpha * (a @ b)
     if product.beta:
         values += product.beta * _decoded(bits, product.result)
-    bits[:] = target.to_bfloat16(values) if product.result == "bfloat16" else values
+    bits[:] = to_bfloat16(values) if product.result == "bfloat16" else values
 
 
 def _matrix(address: int, rows: int, columns: int, transposed: bool, element: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a test of a simulated kernel stands on: arrays that lie as on a device, and launches small enough to be quick."""
+"""What a test of a simulated kernel stands on: arrays that lie as on a device, and launches that take little time."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def device_array(values: Any, dtype: str | np.dtype | None = None) -> np.ndarray
     ``dtype``: the dtype of the copy, that of ``values`` unless told otherwise; for ``"bfloat16"`` the array holds the
     bits, as uint16. The guards are NaN (of integers: -1): reading one shows in results, overwriting one fails the test.
     """
-    from accelnn_kernels.cuda import target
+    from accelnn_kernels.cuda import simulated_accesses
 
     values = np.asarray(values)
     if dtype == "bfloat16":
-        values, dtype = target.to_bfloat16(values.astype(np.float32)), "uint16"
+        values, dtype = simulated_accesses.to_bfloat16(values.astype(np.float32)), "uint16"
     out = poisoned(values.shape, dtype or values.dtype)
     with np.errstate(over="ignore", under="ignore"):
         out[...] = values
@@ -52,9 +52,9 @@ def poisoned(shape: int | tuple[int, ...], dtype: str | np.dtype) -> np.ndarray:
 
 def host_values(array: np.ndarray, element: str | None = None) -> np.ndarray:
     """Return the numbers in ``array`` as float64; ``element="bfloat16"`` says that uint16 are bits of these."""
-    from accelnn_kernels.cuda import target
+    from accelnn_kernels.cuda import simulated_accesses
 
-    return (target.from_bfloat16(array) if element == "bfloat16" else array).astype(np.float64)
+    return (simulated_accesses.from_bfloat16(array) if element == "bfloat16" else array).astype(np.float64)
 
 
 def simulate(
@@ -66,8 +66,8 @@ def simulate(
     """Run ``kernel`` (from ``cuda_kernel``) in the simulator.
 
     ``arguments``: in the kernel's order; arrays go by their address, numbers get the dtype that the kernel declares.
-    ``grid``, ``block``: the shape of the launch. Without them it is the kernel's own, halved in its longest direction
-    until it has at most MAX_BLOCKS blocks and MAX_THREADS threads: kernels are right for every shape of a launch.
+    ``grid``, ``block``: the shape of the launch. Without them it is the kernel's own, its last direction halved until
+    it has at most MAX_BLOCKS blocks and MAX_THREADS threads: kernels do not rely on how many there are.
     """
     from accelnn_kernels.cuda import target
 
@@ -81,12 +81,11 @@ def simulate(
 
 
 def _at_most(limit: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Halve the longest direction until the product is within the limit; powers of two stay powers of two."""
-    sizes = list(shape)
-    while math.prod(sizes) > limit:
-        longest = sizes.index(max(sizes))
-        sizes[longest] //= 2
-    return tuple(sizes)
+    """Halve the last direction, in which kernels loop over rows; the first one of two stands for columns."""
+    *others, last = shape
+    while last > 1 and math.prod(others) * last > limit:
+        last //= 2
+    return (*others, last)
 
 
 def forget_arrays() -> None:

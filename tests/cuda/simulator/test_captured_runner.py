@@ -30,6 +30,14 @@ N_ROWS, N_IN, BATCH_SIZE = 22, 5, 8
 Captured = Callable[..., SimulatedDevice]
 
 
+class WholeEpochs:
+    """A pace at which an epoch is one chunk, however slow the simulator is."""
+
+    steps = 1000
+
+    def record(self, n_steps: int, seconds: float) -> None: ...
+
+
 @pytest.fixture
 def on_device(monkeypatch: pytest.MonkeyPatch) -> Captured:
     """Return a function that makes fits from now on run on a simulated device, which it returns."""
@@ -41,6 +49,7 @@ def on_device(monkeypatch: pytest.MonkeyPatch) -> Captured:
             return captured.CapturedRunner(network, *arguments, device=device, precision=precision or network.dtype)
 
         monkeypatch.setattr(fit, "choose_runner", choose)
+        monkeypatch.setattr(fit, "Pace", WholeEpochs)
         return device
 
     return use

@@ -1,0 +1,208 @@
+"""Losses: value and gradient in one pass over the outputs of a batch, targets and weights right from the data set.
+
+Row i of the batch is row ``indices[cursor[1] + ahead * rows + i]`` of the targets and weights. A row of a block's
+threads does a row of the batch, as in softmax. Every thread adds up what it has seen; blocks add up their threads, and
+the last block the blocks.
+"""
+
+from __future__ import annotations
+
+from accelnn_kernels import losses
+from accelnn_kernels.cuda import softmax
+from accelnn_kernels.cuda.shapes import MAX_SUM_BLOCKS, THREADS, Kind, always
+
+FEW_COLUMNS = 32
+"""Rows so short that one block can do a small batch alone: then no block has to wait for others."""
+
+
+def elementwise_loss(
+    output, d, target, weights, factor, rows, columns, indices, cursor, ahead, total, parts, counter, result
+):
+    """Write the sum over all elements of a scalar loss to its slot of ``result``, and its slope to ``d``.
+
+    ``output, d (rows, columns)`` are elements; ``target (n, columns)`` and ``weights (n,)``, or 0, real.
+    """
+    start, scale = first_index(cursor, ahead, rows), scale_of(factor, total)
+    loss, row = real(0), cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+    while row < rows:
+        source = load_int(indices, start + row)
+        count = scale * weight_of(weights, source)
+        if columns % width == 0:
+            loss += count * wide_losses(output, d, row * columns, target, source * columns, columns, count)
+        else:
+            loss += count * narrow_losses(output, d, row * columns, target, source * columns, columns, count)
+        row += cuda.gridDim.x * cuda.blockDim.y
+    finish_loss(loss, cursor, ahead, parts, counter, result)
+
+
+def cross_entropy_of_labels(
+    output, d, target, weights, factor, rows, columns, indices, cursor, ahead, total, parts, counter, result
+):
+    """Write the cross-entropy of softmax(output) and labels, int64 ``target (n,)``; d <- softmax(output) - one-hot."""
+    index, scale = first_index(cursor, ahead, rows), scale_of(factor, total)
+    loss, first = real(0), cuda.blockIdx.x * cuda.blockDim.y
+    while first < rows:
+        row = first + cuda.threadIdx.y
+        start, end = row * columns, columns if row < rows else 0  # threads without a row come to the sums as well
+        source = load_int(indices, index + min(row, rows - 1))
+        label, count = load_int(target, source), scale * weight_of(weights, source)
+        largest = largest_output(output, start, end)
+        exponentials, j = real(0), cuda.threadIdx.x
+        while j < end:
+            shifted = load(output, start + j) - largest
+            exponentials += exp(shifted)
+            if j == label:
+                loss -= count * shifted
+            j += cuda.blockDim.x
+        exponentials, j = sum_of_row(exponentials), cuda.threadIdx.x
+        if j == 0 and row < rows:
+            loss += count * log(exponentials)
+        share = count / exponentials
+        while j < end:
+            own = exponentials if j == label else real(0)
+            store(d, start + j, (exp(load(output, start + j) - largest) - own) * share)
+            j += cuda.blockDim.x
+        first += cuda.gridDim.x * cuda.blockDim.y
+    finish_loss(loss, cursor, ahead, parts, counter, result)
+
+
+def cross_entropy_of_rows(
+    output, d, target, weights, factor, rows, columns, indices, cursor, ahead, total, parts, counter, result
+):
+    """Write the cross-entropy of softmax(output) and rows of probabilities, real ``target (n, columns)``."""
+    index, scale = first_index(cursor, ahead, rows), scale_of(factor, total)
+    loss, first = real(0), cuda.blockIdx.x * cuda.blockDim.y
+    while first < rows:
+        row = first + cuda.threadIdx.y
+        start, end = row * columns, columns if row < rows else 0  # threads without a row come to the sums as well
+        source = load_int(indices, index + min(row, rows - 1))
+        count = scale * weight_of(weights, source)
+        largest = largest_output(output, start, end)
+        exponentials, mass, inner, j = real(0), real(0), real(0), cuda.threadIdx.x
+        while j < end:
+            shifted, y = load(output, start + j) - largest, load_real(target, source * columns + j)
+            exponentials += exp(shifted)
+            mass += y
+            inner += y * shifted
+            j += cuda.blockDim.x
+        exponentials, mass, j = sum_of_row(exponentials), sum_of_row(mass), cuda.threadIdx.x
+        loss -= count * inner
+        if j == 0 and row < rows:
+            loss += count * (mass * log(exponentials))
+        share = mass / exponentials
+        while j < end:
+            y = load_real(target, source * columns + j)
+            store(d, start + j, (exp(load(output, start + j) - largest) * share - y) * count)
+            j += cuda.blockDim.x
+        first += cuda.gridDim.x * cuda.blockDim.y
+    finish_loss(loss, cursor, ahead, parts, counter, result)
+
+
+def sum_weights(weights, indices, rows, cursor, ahead, result):
+    """Write the sum of the weights, reals, of the rows of the batch to ``result[0]``; the launch has one block."""
+    index, threads = first_index(cursor, ahead, rows), cuda.blockDim.x
+    total, first = real(0), cuda.threadIdx.x
+    while first < rows:
+        for k in range(8):  # so many are read at a time
+            row = first + k * threads
+            if row < rows:
+                total += load_real(weights, load_int(indices, index + row))
+        first += 8 * threads
+    total = sum_of_threads(total, 0, threads)
+    if cuda.threadIdx.x == 0:
+        store_real(result, 0, total)
+
+
+def first_index(cursor, ahead, rows):
+    """Return where the indices of this batch begin."""
+    return load_int(cursor, 1) + ahead * rows
+
+
+def scale_of(factor, total):
+    """Return ``factor``, divided by the number at ``total`` unless that is 0; 0 for a number 0."""
+    if total == 0:
+        return factor
+    divisor = load_real(total, 0)
+    return factor / divisor if divisor > real(0) else real(0)
+
+
+def weight_of(weights, row):
+    """Return the weight of a row of the data set; without weights, all are 1."""
+    return real(1) if weights == 0 else load_real(weights, row)
+
+
+def wide_losses(output, d, start, target, target_start, columns, count):
+    """Return this thread's share of the loss of a row, 16 bytes of outputs at a time; rows of targets lie anywhere."""
+    outputs = cuda.local.array(width, real)
+    loss, j = real(0), width * cuda.threadIdx.x
+    while j < columns:
+        load_wide(output, start + j, outputs)
+        for k in range(width):
+            y = load_real(target, target_start + j + k)
+            loss += value(outputs[k], y)
+            outputs[k] = slope(outputs[k], y) * count
+        store_wide(d, start + j, outputs)
+        j += width * cuda.blockDim.x
+    return loss
+
+
+def narrow_losses(output, d, start, target, target_start, columns, count):
+    """Do the same element by element."""
+    loss, j = real(0), cuda.threadIdx.x
+    while j < columns:
+        a, y = load(output, start + j), load_real(target, target_start + j)
+        loss += value(a, y)
+        store(d, start + j, slope(a, y) * count)
+        j += cuda.blockDim.x
+    return loss
+
+
+def largest_output(output, start, end):
+    """Return the largest of ``end`` outputs from ``start`` on, to all threads of the row."""
+    largest, j = lowest(), cuda.threadIdx.x
+    while j < end:
+        largest = larger(load(output, start + j), largest)
+        j += cuda.blockDim.x
+    return largest_of_row(largest)
+
+
+def finish_loss(loss, cursor, ahead, parts, counter, result):
+    """Write the sum of ``loss`` over all threads of the launch to the slot of this step."""
+    is_last, loss = launch_sum(loss, parts, counter)
+    if is_last and thread_of_block() == 0:
+        store_real(result, load_int(cursor, 0) + ahead, loss)
+
+
+def loss_shape(arguments, element):
+    """Rows of threads, in one block if that can be."""
+    rows, columns = arguments["rows"], arguments["columns"]
+    lanes = softmax.lanes_of_row(rows, columns, element)
+    if columns <= FEW_COLUMNS and 2 * softmax.power_of_two(rows) <= THREADS:
+        lanes = min(softmax.power_of_two(columns), THREADS // softmax.power_of_two(rows))
+    return (softmax.blocks_of_rows(rows, lanes, MAX_SUM_BLOCKS),), (lanes, THREADS // lanes)
+
+
+def one_block(arguments, element):
+    """Return the shape of a launch of one block."""
+    return (1,), (THREADS,)
+
+
+def _loss(name):
+    if name == "cross_entropy":
+        return cross_entropy_of_labels, {}
+    if name == "cross_entropy_rows":
+        return cross_entropy_of_rows, {}
+    value, slope = losses.ELEMENTWISE[name]
+    return elementwise_loss, {"value": value.__name__, "slope": slope.__name__}
+
+
+TEMPLATES = (
+    first_index,
+    scale_of,
+    weight_of,
+    wide_losses,
+    narrow_losses,
+    largest_output,
+    finish_loss,
+)
+KINDS = {"loss": Kind(_loss, loss_shape), "sum_weights": Kind(always(sum_weights), one_block)}

@@ -1,0 +1,27 @@
+"""What tests of compiled CUDA kernels need, and the compute capabilities for which they are compiled."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from importlib.metadata import version
+
+import pytest
+
+CAPABILITIES = {"13": ((7, 5), (8, 0), (9, 0), (10, 0)), "12": ((7, 0), (7, 5), (8, 0), (9, 0))}
+"""By the major version of CUDA: 13 knows no sm_70 any more, and 12 compiles no atomic operation for sm_100."""
+
+
+def require_compiler() -> None:
+    """Skip the module that calls this where kernels cannot be compiled."""
+    if importlib.util.find_spec("numba_cuda") is None:
+        pytest.skip(
+            "numba-cuda is not installed: make cuda-check installs it and runs these tests", allow_module_level=True
+        )
+    if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
+        pytest.skip("Numba's simulator is on, which compiles nothing", allow_module_level=True)
+
+
+def capabilities() -> tuple[tuple[int, int], ...]:
+    """Return the compute capabilities that the installed CUDA packages are asked to compile for."""
+    return CAPABILITIES[version("cuda-toolkit").partition(".")[0]]
