@@ -52,6 +52,15 @@ def test_the_stream_is_its_own_and_the_handle_works_on_it(cupy: FakeCupy) -> Non
     assert made._workspace.nbytes == cublas.workspace_bytes((9, 0))
 
 
+def test_the_handle_is_given_back_with_the_device(cupy: FakeCupy) -> None:
+    made = device.CudaDevice(Backend("cuda", "cuda:0", cupy))
+    library = made._cublas._library
+    assert len(library.handles) == 1
+    del made
+    gc.collect()
+    assert not library.handles
+
+
 def test_zeros_are_written_on_the_stream_that_uses_them(gpu: device.CudaDevice, cupy: FakeCupy) -> None:
     array = gpu.zeros(4, "float32")
     assert cupy.log == ["use stream", "zeros", "leave stream"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -139,6 +140,7 @@ class CudaDevice:
             n_bytes = workspace_bytes(self.compute_capability)
             self._workspace = self._cupy.empty(n_bytes, np.uint8)
             self._cublas = Cublas(self._stream.ptr, self._workspace.data.ptr, n_bytes)
+        weakref.finalize(self, _close, backend, self._cublas)
 
     def zeros(self, size: int, dtype: npt.DTypeLike) -> Array:
         """Return a new vector of zeros on the device."""
@@ -291,6 +293,11 @@ def _compiled(kernel: Any, compute_capability: tuple[int, int]) -> bytes:
 
 def _digits(compute_capability: tuple[int, int]) -> str:
     return f"{compute_capability[0]}{compute_capability[1]}"
+
+
+def _close(backend: Backend, cublas: Cublas) -> None:
+    with backend.active():
+        cublas.close()
 
 
 @contextmanager
