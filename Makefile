@@ -1,9 +1,11 @@
-# `make train` and `make test` need only Python 3.11 or later and make; they set up everything else in .venv.
+# Every target needs only Python 3.11 or later and make, and sets up the rest: in .venv, for CUDA in .venv-cuda.
 # The first of these that is new enough; `make PYTHON=...` chooses another one.
 CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
 PYTHON ?= $(shell for name in $(CANDIDATES); do \
 	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$name && break; \
 	done)
+FOUND_PYTHON = test -n "$(PYTHON)" || \
+	{ echo "accelnn needs Python 3.11 to 3.14: install one, or name it with make PYTHON=..."; exit 1; }
 VENV := .venv
 BIN := $(VENV)/bin
 # A data folder beside the checkout is used when there is one; without it tests on MNIST skip with a reason.
@@ -11,13 +13,31 @@ ifneq ($(wildcard ../shared/data),)
 export ACCELNN_DATA_DIR ?= $(abspath ../shared/data)
 endif
 
-.PHONY: train test lint bench clean
+CUDA_COVERAGE := --cov --cov-config=tests/cuda/coverage.toml
+
+.PHONY: train test cuda-check cuda12-check gpu-check lint bench clean
 
 train: $(VENV)/.installed
 	$(BIN)/accelnn train
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
+
+# What can be checked without a GPU. The simulator needs a process of its own; both report coverage together.
+cuda-check: .venv-cuda/.installed
+	.venv-cuda/bin/python -c "import cuda.core, cupy, numba_cuda"
+	NUMBA_ENABLE_CUDASIM=1 .venv-cuda/bin/python -m pytest -n auto $(CUDA_COVERAGE) --cov-report= tests/cuda/simulator
+	.venv-cuda/bin/python -m pytest -n auto $(CUDA_COVERAGE) --cov-append --cov-report=term \
+		tests/cuda tests/arrays --ignore=tests/cuda/simulator
+
+# GPUs that CUDA 13 no longer knows: another gigabyte, so this is no part of the other checks.
+cuda12-check: .venv-cuda12/.installed
+	.venv-cuda12/bin/python -m pytest -n auto tests/cuda --ignore=tests/cuda/simulator
+
+# What only a GPU can prove, in minutes and in one JSON file. It installs nothing and uses the packages that it finds.
+gpu-check:
+	@$(FOUND_PYTHON)
+	PYTHONPATH=kernels:. $(PYTHON) -m benchmarks.gpu_check $(GPU_CHECK_ARGS)
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
@@ -32,11 +52,17 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.accuracy --rounds 3
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) .venv-cuda .venv-cuda12 build dist
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "accelnn needs Python 3.11 to 3.14: install one, or name it with make PYTHON=..."; exit 1; }
+	@$(FOUND_PYTHON)
 	$(PYTHON) -m venv $(VENV)
+
+.venv-%/.installed: pyproject.toml
+	@$(FOUND_PYTHON)
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --editable ".[$*-check]"
+	touch $@
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable .

@@ -22,7 +22,7 @@ COLORS = {
 }  # fmt: skip
 """One colour per contender in all charts; a contender on a GPU is black, with a marker of its own."""
 
-MARKERS = dict(zip(CONTENDERS, "oosDd^vPXs*hp", strict=True))
+MARKERS = dict(zip(CONTENDERS, "oosDd^vPXs*hp<>", strict=True))
 
 
 def draw_comparison(path: pathlib.Path, title: str, cases: Mapping[str, Case]) -> None:

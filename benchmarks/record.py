@@ -87,7 +87,7 @@ def describe_run() -> dict[str, Any]:
         library.pop("file", None)  # a path of this machine
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-        "revision": _revision(),
+        "revision": revision(),
         "environment": environment,
         "peers": {name: _version(name) for name in PEERS},
     }
@@ -107,7 +107,8 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _revision() -> str:
+def revision() -> str:
+    """Return the commit of the checkout, "unknown" outside of one."""
     command = ["git", "describe", "--always", "--dirty"]
     try:
         answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

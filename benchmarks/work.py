@@ -28,7 +28,8 @@ class Work:
     """One round of training: ``n_steps`` mini-batches of ``batch_size`` rows through layers of ``units``.
 
     ``n_steps`` 0 takes an epoch of 60,000 rows; ``learning_rate`` 0 takes that of ``LEARNING_RATES``. ``data`` is
-    "mnist", or "synthetic" for random images with labels that can be learned.
+    "mnist", or "synthetic" for random images with labels that can be learned. ``precision`` is that of matrix products:
+    "float32", and on a GPU also "tf32" or "bf16"; parameters are float32 in any case.
     """
 
     batch_size: int
@@ -37,6 +38,7 @@ class Work:
     n_steps: int = 0
     learning_rate: float = 0.0
     data: str = "mnist"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n_steps", self.n_steps or N_IMAGES // self.batch_size)
@@ -72,6 +74,12 @@ class Work:
         permutations = [rng.permutation(N_IMAGES) for _ in range(-(-self.n_rows // N_IMAGES))]
         return np.concatenate(permutations)[: self.n_rows]
 
+    def epochs(self, order: np.ndarray) -> Iterator[np.ndarray]:
+        """Cut the rows of a round into pieces of whole mini-batches, each of at most an epoch's rows."""
+        size = max(1, N_IMAGES // self.batch_size) * self.batch_size
+        for start in range(0, len(order), size):
+            yield order[start : start + size]
+
     def pieces(self, order: np.ndarray) -> Iterator[np.ndarray]:
         """Cut the rows of a round into pieces of whole mini-batches, of at most ``PIECE_ROWS`` rows if they fit."""
         size = max(1, PIECE_ROWS // self.batch_size) * self.batch_size
@@ -104,6 +112,10 @@ def synthetic_rows(n: int = N_IMAGES) -> tuple[np.ndarray, np.ndarray]:
     return images, images[:, :10].argmax(axis=1)
 
 
+SCALE = np.float32(1 / 255).item()
+"""What bytes are multiplied by."""
+
+
 def scaled(images: np.ndarray) -> np.ndarray:
     """Return the images as float32 in [0, 1]: what contenders start from that do not scale by themselves."""
-    return np.multiply(images, np.float32(1 / 255), dtype=np.float32)
+    return np.multiply(images, np.float32(SCALE), dtype=np.float32)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,11 @@ from accelnn.training.precision import ELEMENTS
 TABLE_STEPS = 4096
 """Steps whose hyperparameters, keys and losses have a place on the device; a longer chunk goes in several tables."""
 
-STEPS_OF_A_GRAPH = 16
-"""Steps that are recorded together: starting a graph costs the host about as much as the device needs for one step."""
+STEPS_OF_GRAPHS = (16, 4, 1)
+"""Steps that are recorded together: starting a graph costs the host about as much as the device needs for one step.
+
+The smaller ones are for what is left of a chunk.
+"""
 
 RESIDENT_SHARE = 0.6
 """The part of the free memory that the data may take; the rest is for the batch and for other programs."""
@@ -104,10 +108,11 @@ class CapturedRunner:
     def _start_steps(self, first: int, last: int, inputs: Inputs) -> None:
         """Replay graphs for the steps [first, last); a last, partial batch has a graph of its own."""
         n_full = max(0, min(last, self._n_rows // self._batch_size) - first)
-        for _ in range(n_full // STEPS_OF_A_GRAPH):
-            self._graph(inputs, self._batch_size, STEPS_OF_A_GRAPH).replay()
-        for _ in range(n_full % STEPS_OF_A_GRAPH):
-            self._graph(inputs, self._batch_size, 1).replay()
+        left = n_full
+        for n_steps in STEPS_OF_GRAPHS:
+            for _ in range(left // n_steps):
+                self._graph(inputs, self._batch_size, n_steps).replay()
+            left %= n_steps
         if first + n_full < last:
             self._graph(inputs, self._n_rows % self._batch_size, 1).replay()
 
@@ -206,20 +211,45 @@ class CapturedPredictor:
         self._order = self.device.zeros(batch_size, np.int64)
         self.device.upload(self._order, np.arange(batch_size))
         address = self.device.address
-        inputs = Inputs(address(self._x), x_dtype, network.n_in, address(self._order))
-        self._net = DeviceNet(self.device, program, network.dtype, batch_size, inputs)
+        self._inputs = Inputs(address(self._x), x_dtype, network.n_in, address(self._order))
+        self._net = DeviceNet(self.device, program, network.dtype, batch_size, self._inputs)
         self._output = memory.array_at(program.output)
         self._predict_steps = bind_steps(step.predict_steps)
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
+    def predict(self, x: Array) -> np.ndarray:
         """Return the outputs (n, n_out) for ``x (n, n_in)`` of the dtype given to the constructor."""
         output = np.empty((len(x), self._network.n_out), self._network.dtype)
+        for first, rows in self._started(x):
+            values = self.device.download(self._output, rows * self._network.n_out)
+            output[first : first + rows] = values.reshape(rows, -1)
+        return output
+
+    def predict_on_backend(self, x: Array) -> Array:
+        """Return them on the device."""
+        backend, n_out = self._network.backend, self._network.n_out
+        with backend.active():
+            output = backend.xp.empty((len(x), n_out), dtype=self._network.dtype)
+        source, target = self.device.address(self._output), self.device.address(output)
+        for first, rows in self._started(x):
+            # A batch that is not the last has a multiple of 16 bytes, which is where the kernel begins.
+            place = target + first * n_out * output.dtype.itemsize
+            self._net.start("copy", "", source, place, rows * n_out)
+        self.device.synchronize()
+        return output
+
+    def _started(self, x: Array) -> Iterator[tuple[int, int]]:
+        """Start the work on one batch after the other; yield its first row and how many there are."""
         self.device.synchronize()
         for first in range(0, len(x), self._batch_size):
             part = x[first : first + self._batch_size]
-            self.device.upload(self._x, np.ascontiguousarray(part).reshape(-1))
-            self._net.rows = len(part)
+            self._net.inputs, self._net.rows = self._placed(part), len(part)
             self._predict_steps(self._net, 0, 1)
-            values = self.device.download(self._output, len(part) * self._network.n_out)
-            output[first : first + len(part)] = values.reshape(len(part), -1)
-        return output
+            yield first, len(part)
+
+    def _placed(self, x: Array) -> Inputs:
+        """Return where rows of inputs lie on the device; they are copied there if they do not."""
+        if self.device.holds(x):
+            address, stride = self.device.address(x), x.strides[0] // x.dtype.itemsize
+            return replace(self._inputs, x=address, stride=stride)
+        self.device.upload(self._x, np.ascontiguousarray(x).reshape(-1))
+        return self._inputs

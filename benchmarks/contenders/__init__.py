@@ -61,5 +61,7 @@ CONTENDERS = {
     "jax_scan_cuda": Peer("jax_scan", "jax", "cuda"),
     "torch_cuda": Peer("torch_eager", "torch", "cuda"),
     "torch_cuda_graph": Peer("torch_cuda_graph", "torch", "cuda"),
+    "accelnn_cuda_plain": Peer("accelnn_plain", "cupy", "cuda"),
+    "jax_jit_cuda": Peer("jax_jit_resident", "jax", "cuda"),
 }
 """All contenders by name; those of "cuda" are skipped with a reason where there is no usable GPU."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.contenders.jax_common import check_device, initial_state, make_scan
-from benchmarks.work import Work, scaled
+from benchmarks.contenders.jax_common import check_device, data_on, initial_state, make_scan, set_precision
+from benchmarks.work import Work
 
 
 def prepare(work: Work, images: np.ndarray, labels: np.ndarray, device: str) -> Callable[[np.ndarray], np.ndarray]:
     check_device(device)
-    x, y = jnp.asarray(scaled(images)), jnp.asarray(labels.astype(np.int32))
+    set_precision(work, device)
+    x, y = data_on(device, images, labels)
     train = make_scan(work)
     state = initial_state(work.optimizer, work.initial_weights())
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 import numpy as np
 import torch
 
 from benchmarks.contenders import Unavailable
-from benchmarks.work import Weights, Work, scaled
+from benchmarks.work import SCALE, Weights, Work, scaled
 
 
 def check_device(device: str) -> None:
@@ -26,12 +29,33 @@ def model_from(weights: Weights, device: str) -> torch.nn.Sequential:
 
 
 def rows_on(device: str, images: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the scaled images and the labels on the device."""
-    return torch.from_numpy(scaled(images)).to(device), torch.from_numpy(labels).to(device)
+    """Return images and labels on the device: bytes on a GPU, where a step scales them, else scaled before."""
+    x = images if device == "cuda" else scaled(images)
+    return torch.tensor(x, device=device), torch.tensor(labels, device=device)
+
+
+def batch_of(x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a mini-batch: float32 in [0, 1], and labels."""
+    if x.dtype == torch.uint8:
+        return x.index_select(0, rows) * SCALE, y.index_select(0, rows)
+    return x[rows], y[rows]
+
+
+def set_precision(work: Work) -> None:
+    """Set the precision of products of float32 matrices."""
+    torch.set_float32_matmul_precision("high" if work.precision == "tf32" else "highest")
+
+
+def autocast(work: Work, device: str) -> contextlib.AbstractContextManager[Any]:
+    """Return a context in which layers compute in bfloat16, if the work says so; weights are cast in every step."""
+    if work.precision != "bf16":
+        return contextlib.nullcontext()
+    return torch.autocast(device, torch.bfloat16, cache_enabled=False)  # a cache must not outlive a captured step
 
 
 def make_optimizer(work: Work, model: torch.nn.Module, **options: bool) -> torch.optim.Optimizer:
-    """Return the optimizer of the work; Adam in its fused form."""
+    """Return the optimizer of the work, in its fused form: Adam's, and on a GPU also that of plain descent."""
     if work.optimizer == "sgd":
-        return torch.optim.SGD(model.parameters(), work.learning_rate)
+        fused = True if next(model.parameters()).is_cuda else None
+        return torch.optim.SGD(model.parameters(), work.learning_rate, fused=fused)
     return torch.optim.Adam(model.parameters(), work.learning_rate, fused=True, **options)

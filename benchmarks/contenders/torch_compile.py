@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.contenders import Unavailable
-from benchmarks.contenders.torch_common import check_device, model_from, rows_on
+from benchmarks.contenders.torch_common import batch_of, check_device, model_from, rows_on
 from benchmarks.work import Work
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
@@ -54,8 +54,9 @@ def functional_loss(
     names = [name for name, _ in model.named_parameters()]
 
     def loss(parameters: Tensors, rows: torch.Tensor) -> torch.Tensor:
-        scores = torch.func.functional_call(model, dict(zip(names, parameters, strict=True)), (x[rows],))
-        return torch.nn.functional.cross_entropy(scores, y[rows])
+        inputs, targets = batch_of(x, y, rows)
+        scores = torch.func.functional_call(model, dict(zip(names, parameters, strict=True)), (inputs,))
+        return torch.nn.functional.cross_entropy(scores, targets)
 
     return [parameter.detach().clone() for parameter in model.parameters()], loss
 

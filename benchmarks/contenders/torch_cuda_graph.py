@@ -7,14 +7,26 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from benchmarks.contenders.torch_common import check_device, make_optimizer, model_from, rows_on
+from benchmarks.contenders import Unavailable
+from benchmarks.contenders.torch_common import (
+    autocast,
+    batch_of,
+    check_device,
+    make_optimizer,
+    model_from,
+    rows_on,
+    set_precision,
+)
 from benchmarks.work import Work
 
 WARM_UP_STEPS = 3
 
 
 def prepare(work: Work, images: np.ndarray, labels: np.ndarray, device: str) -> Callable[[np.ndarray], np.ndarray]:
+    if device != "cuda":
+        raise Unavailable("CUDA graphs need a GPU")
     check_device(device)
+    set_precision(work)
     x, y = rows_on(device, images, labels)
     model = model_from(work.initial_weights(), device)
     optimizer = make_optimizer(work, model, capturable=True)
@@ -23,10 +35,12 @@ def prepare(work: Work, images: np.ndarray, labels: np.ndarray, device: str) -> 
 
     def step() -> torch.Tensor:
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_function(model(x[rows]), y[rows])
+        inputs, targets = batch_of(x, y, rows)
+        with autocast(work, device):
+            loss = loss_function(model(inputs), targets)
         loss.backward()
         optimizer.step()
-        return loss
+        return loss.detach()  # so that what backward needs does not outlive the step
 
     graph, loss = captured(step)
     start_afresh(model, optimizer, work)
@@ -36,9 +50,10 @@ def prepare(work: Work, images: np.ndarray, labels: np.ndarray, device: str) -> 
         for index, batch in enumerate(torch.from_numpy(order).to(device).reshape(work.n_steps, work.batch_size)):
             rows.copy_(batch)
             graph.replay()
-            losses[index] = loss.detach()
+            losses[index] = loss
         return losses.cpu().numpy()
 
+    run.keeps = step  # a graph knows addresses alone: data, weights and optimizer have to live as long as it
     return run
 
 

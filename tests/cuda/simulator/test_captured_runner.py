@@ -126,7 +126,7 @@ def test_a_chunk_of_one_step_is_the_same(on_device, monkeypatch):
 
 
 def test_graphs_of_several_steps(on_device, monkeypatch):
-    monkeypatch.setattr(captured, "STEPS_OF_A_GRAPH", 3)
+    monkeypatch.setattr(captured, "STEPS_OF_GRAPHS", (3, 1))
     device = check_agrees(
         on_device, lambda: [dense(4, "tanh"), Dropout(0.5), dense(3)], batch_size=3, optimizer=Adam(0.1)
     )
