@@ -11,7 +11,7 @@ from accelnn_kernels import optimizers  # noqa: E402
 from accelnn_kernels.compiler import bind  # noqa: E402
 from accelnn_kernels.cuda import inventory, kinds  # noqa: E402
 from accelnn_kernels.cuda.catalog import ELEMENTS, CudaKernel, cuda_kernel  # noqa: E402
-from assembly import EXCEPTIONS, objections  # noqa: E402
+from assembly import EXCEPTIONS, REGISTERS, objections  # noqa: E402
 
 
 def sm(compute_capability: tuple[int, int]) -> str:
@@ -64,6 +64,13 @@ def test_the_check_finds_a_python_number_in_float32():
     assert found == ["scale_in_float64 computes in float64"]
 
 
+def test_inputs_in_float64_may_be_read_and_no_more():
+    gather = cuda_kernel("gather_rows", "float64", "float32")
+    assert objections(gather, (9, 0)) == []
+    relabelled = planted(scale_in_float64, "gather_rows.float64.planted")
+    assert objections(relabelled, (9, 0)) == ["gather_rows.float64.planted computes in float64"]
+
+
 def test_the_check_finds_a_local_array_that_is_not_in_registers():
     found = objections(planted(reverse_through_memory, "reverse"), (9, 0))
     assert found == ["reverse has 256 bytes on the stack", "reverse has local memory"]
@@ -89,7 +96,7 @@ def test_the_check_finds_spills():
 
 def test_the_check_finds_too_many_registers(monkeypatch):
     kernel = cuda_kernel("update", "adam", "float32")
-    monkeypatch.setitem(EXCEPTIONS, ("update", "float32"), (16, "a test"))
+    monkeypatch.setitem(REGISTERS, 3, 16)
     (found,) = objections(kernel, (9, 0))
     assert "registers, 16 are allowed" in found
 

@@ -64,16 +64,12 @@ def test_arguments_are_addresses_sizes_and_factors_in_the_kernels_own_real():
 
 
 @pytest.mark.parametrize("kind", sorted(set(kinds.KINDS) & set(SIGNATURES)))
-def test_arguments_are_those_of_the_cpu_and_then_what_only_a_device_needs(kind):
-    """Names and order; a number that is a double for the CPU is a factor here, all others are addresses and sizes."""
-    for variant in inventory.variants_of(kind):
-        on_the_cpu, here = kernel(kind, variant, "float32"), cuda_kernel(kind, variant, "float32")
-        names = inspect.getfullargspec(on_the_cpu.python).args
-        assert list(here.parameters[: len(names)]) == names
-        doubles = {
-            name for name, a_type in zip(names, on_the_cpu.signature.args, strict=True) if str(a_type) != "int64"
-        }
-        assert doubles == kinds.FACTORS & set(names)
+def test_factors_are_what_the_cpu_takes_as_doubles(kind):
+    variant = inventory.variants_of(kind)[0]
+    on_the_cpu = kernel(kind, variant, "float32")
+    names = inspect.getfullargspec(on_the_cpu.python).args
+    doubles = {name for name, a_type in zip(names, on_the_cpu.signature.args, strict=True) if str(a_type) == "float64"}
+    assert doubles == kinds.FACTORS & set(names)
 
 
 def test_the_entry_has_one_name_in_all_kernels(copying):

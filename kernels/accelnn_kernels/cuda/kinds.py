@@ -7,6 +7,7 @@ from accelnn_kernels.cuda import (
     dropout,
     elementwise,
     gradients,
+    layer_normalization,
     losses,
     normalization,
     optimizers,
@@ -35,6 +36,7 @@ KINDS = {
     **dropout.KINDS,
     **elementwise.KINDS,
     **gradients.KINDS,
+    **layer_normalization.KINDS,
     **losses.KINDS,
     **normalization.KINDS,
     **optimizers.KINDS,
@@ -51,6 +53,7 @@ TEMPLATES = (
     *gradients.TEMPLATES,
     *losses.TEMPLATES,
     *normalization.TEMPLATES,
+    *layer_normalization.TEMPLATES,
     *optimizers.TEMPLATES,
 )
 """The functions that kernels call."""

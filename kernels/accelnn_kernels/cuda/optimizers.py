@@ -25,26 +25,19 @@ def update_arena(parameters, gradients, moments_1, moments_2, hyper, size, curso
             start = i * width + part * real_width
             load_wide_real(parameters, start, p_)
             load_wide_real(gradients, start, g_)
-            if n_moments() > 0:
-                load_wide_real(moments_1, start, m_)
-            if n_moments() > 1:
-                load_wide_real(moments_2, start, v_)
+            load_moments(moments_1, moments_2, start, m_, v_)
             for k in range(real_width):
                 p_[k], m_[k], v_[k] = update(p_[k], g_[k] * factor, m_[k], v_[k], h0, h1, h2, h3, h4, h5)
                 copies[part * real_width + k] = p_[k]
             store_wide_real(parameters, start, p_)
-            if n_moments() > 0:
-                store_wide_real(moments_1, start, m_)
-            if n_moments() > 1:
-                store_wide_real(moments_2, start, v_)
+            store_moments(moments_1, moments_2, start, m_, v_)
         if copy != 0:
             store_wide(copy, i * width, copies)
     for i in range(size // width * width + first_element(), size, all_threads()):
         m = load_real(moments_1, i) if n_moments() > 0 else real(0)
         v = load_real(moments_2, i) if n_moments() > 1 else real(0)
-        p, m, v = update(
-            load_real(parameters, i), load_real(gradients, i) * factor, m, v, h0, h1, h2, h3, h4, h5
-        )  # fmt: skip
+        g = load_real(gradients, i) * factor
+        p, m, v = update(load_real(parameters, i), g, m, v, h0, h1, h2, h3, h4, h5)
         store_real(parameters, i, p)
         if n_moments() > 0:
             store_real(moments_1, i, m)
@@ -52,6 +45,22 @@ def update_arena(parameters, gradients, moments_1, moments_2, hyper, size, curso
             store_real(moments_2, i, v)
         if copy != 0:
             store(copy, i, p)
+
+
+def load_moments(moments_1, moments_2, start, m_, v_):
+    """Load as many moments as the formula has."""
+    if n_moments() > 0:
+        load_wide_real(moments_1, start, m_)
+    if n_moments() > 1:
+        load_wide_real(moments_2, start, v_)
+
+
+def store_moments(moments_1, moments_2, start, m_, v_):
+    """Store as many moments as the formula has."""
+    if n_moments() > 0:
+        store_wide_real(moments_1, start, m_)
+    if n_moments() > 1:
+        store_wide_real(moments_2, start, v_)
 
 
 def hyper_row(cursor, ahead):
@@ -163,7 +172,7 @@ def _update(name):
     return update_arena, {"update": name, "n_moments": COUNTS[optimizers.N_MOMENTS[name]].__name__}
 
 
-TEMPLATES = (clip_factor, hyper_row, *COUNTS)
+TEMPLATES = (clip_factor, hyper_row, *COUNTS, load_moments, store_moments)
 KINDS = {
     "update": Kind(_update, elements),
     "penalize": Kind(always(penalize), one_sum),

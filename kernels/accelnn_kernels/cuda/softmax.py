@@ -140,13 +140,10 @@ def sum_of_threads(value, first, count):
     return total
 
 
-def lanes_of_row(rows, columns, element, spread=SPREAD_THREADS):
-    """Return how many threads share a row, a power of two: one for 4 columns (or 16 bytes), or fewer in small batches.
-
-    spread: the threads that a launch may have before a thread gets several columns.
-    """
+def lanes_of_row(rows, columns, element):
+    """Return how many threads share a row, a power of two: one for 4 columns (or 16 bytes), more in small batches."""
     lanes = power_of_two(-(-columns // max(4, width_of(element))))
-    while lanes < min(columns, THREADS) and 2 * lanes * power_of_two(rows) <= spread:
+    while lanes < min(columns, THREADS) and 2 * lanes * rows <= SPREAD_THREADS:
         lanes *= 2
     return lanes
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import simulation
 
@@ -46,6 +49,28 @@ def quick_switches() -> Iterator[None]:
     sys.setswitchinterval(1e-4)
     yield
     sys.setswitchinterval(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_arrays_that_are_shared() -> Iterator[None]:
+    """Threads that come to a shared array at the same time get the same one.
+
+    Numba's simulator makes it for the first thread, but two can be the first: then sums miss what one of them wrote.
+    As there, a line of code has one array in each block.
+    """
+    from numba.cuda.simulator.kernelapi import FakeCUDAShared
+
+    making = threading.Lock()
+
+    def array(self: Any, shape: Any, dtype: Any) -> np.ndarray:
+        frame = sys._getframe(1)
+        line = frame.f_code.co_filename, frame.f_lineno
+        with making:
+            return self._allocations.setdefault(line, np.empty(shape, dtype))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeCUDAShared, "array", array)
+        yield
 
 
 @pytest.fixture(autouse=True)

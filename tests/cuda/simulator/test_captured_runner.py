@@ -183,6 +183,7 @@ def test_predictions(on_device):
     x = inputs()
     predictor = captured.CapturedPredictor(model, "float64", 8, scores=False, device=SimulatedDevice())
     np.testing.assert_allclose(predictor.predict(x), model.predict_proba(x), rtol=1e-12)
+    np.testing.assert_allclose(predictor.predict_on_backend(x), model.predict_proba(x), rtol=1e-12)
 
 
 def test_repeated_training_allocates_the_same_again(on_device):

@@ -21,8 +21,14 @@ def gradient(name, element, d, z, a, **launch):
     rows, columns = d.shape
     d_, a_ = device_array(d, element), device_array(a, element)
     z_ = device_array(z, element) if name in KEEPS_Z else a_
-    db, parts, counter = poisoned(columns, REAL[element]), poisoned((64, columns), REAL[element]), device_array([0] * 64)
-    simulate(cuda_kernel("activation_gradient", name, element), (d_, z_, a_, db, rows, columns, parts, counter), **launch)
+    db, parts, counter = (
+        poisoned(columns, REAL[element]),
+        poisoned((64, columns), REAL[element]),
+        device_array([0] * 256),
+    )
+    simulate(
+        cuda_kernel("activation_gradient", name, element), (d_, z_, a_, db, rows, columns, parts, counter), **launch
+    )
     assert (counter == 0).all()
     return host_values(d_, element), host_values(db), parts
 

@@ -38,7 +38,11 @@ class Epoch:
     def run(self, output, factor, total=0, **launch):
         """Return (loss, d)."""
         output_, d = device_array(output, self.element), poisoned(output.shape, self.element)
-        result, parts, counter = (poisoned(10, REAL[self.element]), poisoned(1024, REAL[self.element]), device_array([0]))
+        result, parts, counter = (
+            poisoned(10, REAL[self.element]),
+            poisoned(1024, REAL[self.element]),
+            device_array([0]),
+        )
         place = (output_, d, self.target, self.weights, factor, *output.shape, self.indices, self.cursor, AHEAD)
         kernel = cuda_kernel("loss", self.name, self.element)
         simulate(kernel, (*place, total, parts, counter, result), **launch)

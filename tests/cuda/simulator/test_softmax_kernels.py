@@ -17,7 +17,11 @@ LAUNCHES = ({}, {"grid": (2,), "block": (1, 4)}, {"grid": (1,), "block": (4, 2)}
 
 def softmax(element, z, bias, **launch):
     a = device_array(z, element)
-    simulate(cuda_kernel("bias_activation", "softmax", element), (0, device_array(bias, REAL[element]), a, *z.shape), **launch)
+    simulate(
+        cuda_kernel("bias_activation", "softmax", element),
+        (0, device_array(bias, REAL[element]), a, *z.shape),
+        **launch,
+    )
     return host_values(a, element)
 
 
@@ -29,7 +33,9 @@ def test_forward(shape, element, launch):
     z, bias = rng.normal(scale=4.0, size=shape), rng.normal(size=shape[1])
     stored = host_values(device_array(z, element), element) + host_values(device_array(bias, REAL[element]))
     expected = reference.ACTIVATIONS["softmax"](stored)
-    np.testing.assert_allclose(softmax(element, z, bias, **launch), expected, rtol=40 * min(EPS[element], 1e-4), atol=EPS[element])
+    np.testing.assert_allclose(
+        softmax(element, z, bias, **launch), expected, rtol=40 * min(EPS[element], 1e-4), atol=EPS[element]
+    )
 
 
 @pytest.mark.parametrize("launch", LAUNCHES)
@@ -42,7 +48,11 @@ def test_extremes(launch):
 def gradient(element, d, a, **launch):
     rows, columns = d.shape
     d_, a_ = device_array(d, element), device_array(a, element)
-    db, parts, counter = poisoned(columns, REAL[element]), poisoned((64, columns), REAL[element]), device_array([0] * 64)
+    db, parts, counter = (
+        poisoned(columns, REAL[element]),
+        poisoned((64, columns), REAL[element]),
+        device_array([0] * 256),
+    )
     kernel = cuda_kernel("activation_gradient", "softmax", element)
     simulate(kernel, (d_, a_, a_, db, rows, columns, parts, counter), **launch)
     assert (counter == 0).all()
