@@ -114,32 +114,6 @@ def sum_of_row(value):
     return sum_of_threads(value, cuda.threadIdx.y * cuda.blockDim.x, cuda.blockDim.x)
 
 
-def sum_of_threads(value, first, count):
-    """Return the sum of ``value`` over ``count`` threads from number ``first`` on, to all of these.
-
-    Every thread has to call it, with the same ``count``. A thread adds up 16 values, so there are two rounds for 256
-    threads instead of the eight of a binary tree, and the threads wait for each other less often.
-    """
-    if count == 1:
-        return value
-    sums = cuda.shared.array(block_threads, real)
-    me = thread_of_block()
-    sums[word(me)] = value
-    cuda.syncthreads()
-    if count > 16:
-        k = me + 16 if me < first + 16 else first + count
-        while k < first + count:
-            value += sums[word(k)]
-            k += 16
-        sums[word(me)] = value
-        cuda.syncthreads()
-    total = sums[word(first)]
-    for k in range(1, min(count, 16)):
-        total += sums[word(first + k)]
-    cuda.syncthreads()  # the next sum overwrites them
-    return total
-
-
 def lanes_of_row(rows, columns, element):
     """Return how many threads share a row, a power of two: one for 4 columns (or 16 bytes), more in small batches."""
     lanes = power_of_two(-(-columns // max(4, width_of(element))))
@@ -177,7 +151,6 @@ TEMPLATES = (
     lowest,
     larger,
     largest_of_row,
-    sum_of_threads,
     sum_of_row,
     softmax_gradient_of_row,
 )

@@ -18,21 +18,35 @@ def thread_of_block():
     return cuda.threadIdx.y * cuda.blockDim.x + cuda.threadIdx.x
 
 
-def block_sum(value):
-    """Return the sum of ``value`` over the threads of the block, a power of two, to all of them."""
+def sum_of_threads(value, first, count):
+    """Return the sum of ``value`` over ``count`` threads from number ``first`` on, to all of these.
+
+    Every thread has to call it, with the same ``count``. A thread adds up 16 values, so there are two rounds for 256
+    threads instead of the eight of a binary tree, and the threads wait for each other less often.
+    """
+    if count == 1:
+        return value
     sums = cuda.shared.array(block_threads, real)
     me = thread_of_block()
-    sums[me] = value
-    half = cuda.blockDim.x * cuda.blockDim.y // 2
-    while half > 0:
-        cuda.syncthreads()
-        if me < half:
-            sums[me] += sums[me + half]
-        half //= 2
+    sums[word(me)] = value
     cuda.syncthreads()
-    total = sums[0]
-    cuda.syncthreads()  # the next sum overwrites it
+    if count > 16:
+        k = me + 16 if me < first + 16 else first + count
+        while k < first + count:
+            value += sums[word(k)]
+            k += 16
+        sums[word(me)] = value
+        cuda.syncthreads()
+    total = sums[word(first)]
+    for k in range(1, min(count, 16)):
+        total += sums[word(first + k)]
+    cuda.syncthreads()  # the next sum overwrites them
     return total
+
+
+def block_sum(value):
+    """Return the sum of ``value`` over the threads of the block, a power of two, to all of them."""
+    return sum_of_threads(value, 0, cuda.blockDim.x * cuda.blockDim.y)
 
 
 def is_last_block(counter, blocks):
@@ -77,4 +91,13 @@ def is_aligned(address):
     return address % 16 == 0
 
 
-TEMPLATES = (first_element, all_threads, thread_of_block, block_sum, is_last_block, launch_sum, is_aligned)
+TEMPLATES = (
+    first_element,
+    all_threads,
+    thread_of_block,
+    sum_of_threads,
+    block_sum,
+    is_last_block,
+    launch_sum,
+    is_aligned,
+)

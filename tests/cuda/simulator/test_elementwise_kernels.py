@@ -62,7 +62,7 @@ def test_forward_of_bfloat16(name, shape):
 @pytest.mark.parametrize("columns", [5, 7, 12, 16, 20])
 @pytest.mark.parametrize("name", ["identity", "silu"])
 def test_a_thread_finds_its_column_after_any_step(name, columns, block):
-    """Threads of the launch per row: more than one row, a part of one, and whole rows, where a thread keeps its column."""
+    """A launch does more than a row at a time, a part of one, or whole rows, where a thread keeps its column."""
     z, bias = np.zeros((11, columns)), np.arange(columns)
     a = activate(name, "float32", z, bias, grid=(2,), block=(block,))
     np.testing.assert_allclose(a, expected_of(name, "float32", z, bias), rtol=1e-6)
