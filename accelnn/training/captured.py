@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,11 @@ from accelnn.arrays.typing import Array
 from accelnn.network.losses import resolve_loss
 from accelnn.network.network import Network
 from accelnn.training import captured_operations, step
-from accelnn.training.captured_operations import DeviceNet, Inputs, Targets, Updates
 from accelnn.training.data import TrainingData
 from accelnn.training.device_data import place_rows
 from accelnn.training.device_memory import DeviceMemory
+from accelnn.training.device_net import DeviceNet, Inputs, Targets, Updates
+from accelnn.training.fused_layers import can_be_fused
 from accelnn.training.lowering import lower_into
 from accelnn.training.optimizers import Optimizer
 from accelnn.training.precision import ELEMENTS
@@ -79,6 +79,7 @@ class CapturedRunner:
             n_dropout=network.n_dropout, losses=self.device.address(self._losses),
             targets=self._targets(data, loss), updates=self._updates(optimizer, memory),
         )  # fmt: skip
+        self.net.fused = can_be_fused(self.net)
         self._graph(self.net.inputs, self.net.rows, 1)
 
     def begin_epoch(self, permutation: np.ndarray) -> None:
@@ -196,60 +197,56 @@ class CapturedRunner:
 
 
 class CapturedPredictor:
-    """Computes outputs on a CUDA device, a large batch at a time."""
+    """Computes outputs on a CUDA device, a large batch at a time; see :class:`accelnn.training.runners.Predictor`."""
 
     name = "captured"
 
     def __init__(
         self, network: Network, x_dtype: str, batch_size: int, *, scores: bool, device: Device | None = None
     ) -> None:
-        self._network, self._batch_size = network, batch_size
+        self._network, self._batch_size, self._x_dtype = network, batch_size, x_dtype
         self.device = device or cuda_device(network.backend)
         memory = DeviceMemory(self.device, network, batch_size, network.dtype)
         program = lower_into(memory, network, training=False, scores=scores)
-        self._x = self.device.zeros(batch_size * network.n_in, x_dtype)
         self._order = self.device.zeros(batch_size, np.int64)
         self.device.upload(self._order, np.arange(batch_size))
-        address = self.device.address
-        self._inputs = Inputs(address(self._x), x_dtype, network.n_in, address(self._order))
-        self._net = DeviceNet(self.device, program, network.dtype, batch_size, self._inputs)
+        self._net = DeviceNet(self.device, program, network.dtype, batch_size, Inputs(0, x_dtype, 0, 0))
         self._output = memory.array_at(program.output)
         self._predict_steps = bind_steps(step.predict_steps)
 
     def predict(self, x: Array) -> np.ndarray:
-        """Return the outputs (n, n_out) for ``x (n, n_in)`` of the dtype given to the constructor."""
+        """Return the outputs (n, n_out), on the host, for ``x (n, n_in)`` of the dtype given to the constructor."""
         output = np.empty((len(x), self._network.n_out), self._network.dtype)
-        for first, rows in self._started(x):
+        for first, rows in self._batches(x):
             values = self.device.download(self._output, rows * self._network.n_out)
             output[first : first + rows] = values.reshape(rows, -1)
         return output
 
     def predict_on_backend(self, x: Array) -> Array:
-        """Return them on the device."""
-        backend, n_out = self._network.backend, self._network.n_out
-        with backend.active():
-            output = backend.xp.empty((len(x), n_out), dtype=self._network.dtype)
+        """Return the same as an array on the device."""
+        n_out, itemsize = self._network.n_out, self._net.memory.dtype.itemsize
+        self.device.synchronize()  # the memory may be that of an earlier output, which another stream still reads
+        output = self.device.zeros(len(x) * n_out, self._network.dtype)
         source, target = self.device.address(self._output), self.device.address(output)
-        for first, rows in self._started(x):
-            # A batch that is not the last has a multiple of 16 bytes, which is where the kernel begins.
-            place = target + first * n_out * output.dtype.itemsize
-            self._net.start("copy", "", source, place, rows * n_out)
-        self.device.synchronize()
-        return output
+        for first, rows in self._batches(x):
+            self._net.start("copy", "", source, target + first * n_out * itemsize, rows * n_out)
+        self.device.synchronize()  # whoever reads it does so on another stream
+        return output.reshape(len(x), n_out)
 
-    def _started(self, x: Array) -> Iterator[tuple[int, int]]:
-        """Start the work on one batch after the other; yield its first row and how many there are."""
-        self.device.synchronize()
+    def _batches(self, x: Array) -> Iterator[tuple[int, int]]:
+        """Start the work on one batch after the other, and yield its first row and its number of rows."""
+        self.device.synchronize()  # weights and inputs come from other streams
+        buffer = None if self.device.holds(x) else self.device.zeros(self._batch_size * x.shape[1], x.dtype)
         for first in range(0, len(x), self._batch_size):
             part = x[first : first + self._batch_size]
-            self._net.inputs, self._net.rows = self._placed(part), len(part)
+            self._net.inputs, self._net.rows = self._inputs(part, buffer), len(part)
             self._predict_steps(self._net, 0, 1)
             yield first, len(part)
 
-    def _placed(self, x: Array) -> Inputs:
-        """Return where rows of inputs lie on the device; they are copied there if they do not."""
-        if self.device.holds(x):
-            address, stride = self.device.address(x), x.strides[0] // x.dtype.itemsize
-            return replace(self._inputs, x=address, stride=stride)
-        self.device.upload(self._x, np.ascontiguousarray(x).reshape(-1))
-        return self._inputs
+    def _inputs(self, part: Array, buffer: Array | None) -> Inputs:
+        """Return where the rows of a batch lie on the device; host rows are copied to ``buffer``."""
+        order = self.device.address(self._order)
+        if buffer is None:
+            return Inputs(self.device.address(part), self._x_dtype, part.strides[0] // part.dtype.itemsize, order)
+        self.device.upload(buffer, np.ascontiguousarray(part).reshape(-1))
+        return Inputs(self.device.address(buffer), self._x_dtype, part.shape[1], order)

@@ -10,7 +10,7 @@ import numpy as np
 
 from accelnn.arrays.cuda.device import Device
 from accelnn.arrays.typing import Array
-from accelnn.training.captured_operations import Inputs
+from accelnn.training.device_net import Inputs
 
 
 class Piece(NamedTuple):

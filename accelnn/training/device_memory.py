@@ -26,6 +26,7 @@ class DeviceMemory(Memory):
         super().__init__(np.dtype(network.dtype), batch_size, threads=1)
         self.device, self.element = device, element
         self.kernels: list[CudaKernel] = []
+        self._variants: list[str] = []
         self._values = device.address(network.arena.values)
         self.copy = 0
         if element != network.dtype:
@@ -50,7 +51,12 @@ class DeviceMemory(Memory):
     def kernel(self, kind: str, variant: str) -> int:
         """Return the place of a kernel in ``kernels``."""
         self.kernels.append(cuda_kernel(kind, variant, self.element))
+        self._variants.append(variant)
         return len(self.kernels) - 1
+
+    def variant(self, number: int) -> str:
+        """Return the variant of a kernel by its place in ``kernels``: for layers, the name of the activation."""
+        return self._variants[number]
 
     def address(self, array: Array) -> int:
         """Return the address of a parameter or of its gradient."""

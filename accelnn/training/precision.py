@@ -11,7 +11,8 @@ ELEMENTS = {"float32": "float32", "tf32": "float32", "bf16": "bfloat16", "float6
 def checked_precision(precision: str | None, dtype: str, argument: str = "precision") -> str:
     """Return the precision of products for a model of ``dtype``; None is that of the dtype itself.
 
-    ``argument`` is what messages call it. Raises ArgumentError for an unknown name, and for one that does not belong to the dtype.
+    ``argument`` is what messages call it. Raises ArgumentError for an unknown name, and for one that does not belong to
+    the dtype.
     """
     if precision is None:
         return dtype

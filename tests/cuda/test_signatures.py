@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accelnn_kernels import activations, dropout, losses, optimizers
 from accelnn_kernels.catalog import SIGNATURES, python_kernel
 from accelnn_kernels.cuda import kinds
 from accelnn_kernels.cuda.inventory import variants_of
@@ -81,3 +82,10 @@ def test_the_checker_finds_what_is_wrong(cuda: tuple[str, ...], complaint: str) 
     found = objection(("x", "y", "size"), cuda)
     assert complaint in found
     assert bool(found) == bool(complaint)
+
+
+def test_functions_that_kernels_call_have_names_of_their_own() -> None:
+    """All of them are bound into one scope, where a second function of a name would silently take the first's place."""
+    formulas = (*activations.TEMPLATES, *losses.TEMPLATES, *optimizers.TEMPLATES, *dropout.TEMPLATES)
+    names = [template.__name__ for template in (*formulas, *kinds.TEMPLATES)]
+    assert sorted(set(names)) == sorted(names)

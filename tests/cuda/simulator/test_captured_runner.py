@@ -22,10 +22,22 @@ from accelnn import (
     RMSprop,
     Sequential,
 )
-from accelnn.training import captured, fit
+from accelnn.training import captured, fit, fused_layers
 
 N_ROWS, N_IN, BATCH_SIZE = 22, 5, 8
 """The last of the three batches of an epoch has 6 rows: fewer than the others."""
+
+NODES = {
+    "fused": [
+        "dense_forward_gathered.relu.float64", "dense_forward.identity", "loss.cross_entropy", "dense_backward.relu",
+        "dense_backward_gathered.float64", "update.sgd",
+    ],
+    "products": [
+        "gather_rows.float64", "gemm", "bias_activation.relu", "gemm", "bias_activation.identity",
+        "loss.cross_entropy", "activation_gradient.identity", "gemm", "activation_gradient.relu",
+        "gemm", "gemm", "update.sgd",
+    ],
+}  # fmt: skip
 
 Captured = Callable[..., SimulatedDevice]
 
@@ -120,6 +132,36 @@ def test_every_layer(on_device, options):
     check_agrees(on_device, every_layer, **{"y": labels()} | options)
 
 
+ACTIVATIONS = (
+    *("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "softplus", "silu", "gelu"),
+    *("hard_sigmoid", "exponential"),
+)
+
+
+@pytest.mark.parametrize("nodes", NODES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_dense_layers(on_device, activation, nodes, monkeypatch):
+    """All positions of an activation: behind the inputs, between two layers, and at the output."""
+    monkeypatch.setattr(fused_layers, "MAX_MULTIPLICATIONS", 0 if nodes == "products" else 1 << 25)
+    layers = lambda: [Rescaling(0.5, 0.1), dense(4, activation), dense(5, activation), dense(3, activation)]  # noqa: E731
+    device = check_agrees(on_device, layers, epochs=1, loss="mse", optimizer=SGD(0.01))
+    assert any(entry.startswith("dense_forward") for entry in device.log) == (nodes == "fused")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": SGD(0.05, momentum=0.9, clip_norm=0.5)},
+        {"optimizer": Adam(0.01, clip_value=0.1), "sample_weight": np.linspace(0, 1, N_ROWS)},
+        {"optimizer": SGD(0.05), "x": (40 * inputs() + 128).clip(0, 255).astype(np.uint8)},
+    ],
+    ids=["clip_norm", "weights", "bytes"],
+)
+def test_fused_layers_with_options(on_device, options):
+    layers = lambda: [Rescaling(0.01), dense(6, "gelu", l2=0.01), dense(5, "relu", use_bias=False), dense(3, "softmax")]  # noqa: E731
+    check_agrees(on_device, layers, **{"y": labels(), "epochs": 1} | options)
+
+
 def test_a_chunk_of_one_step_is_the_same(on_device, monkeypatch):
     monkeypatch.setattr(captured, "TABLE_STEPS", 2)
     check_agrees(on_device, lambda: [dense(4, "tanh"), Dropout(0.5), dense(3)])
@@ -153,18 +195,16 @@ def test_data_larger_than_the_device_is_streamed(on_device, monkeypatch):
         np.testing.assert_allclose(b, a, rtol=1e-11)
 
 
-def test_a_step_starts_what_it_needs_and_nothing_else(on_device):
+@pytest.mark.parametrize("nodes", NODES)
+def test_a_step_starts_what_it_needs_and_nothing_else(on_device, nodes, monkeypatch):
+    monkeypatch.setattr(fused_layers, "MAX_MULTIPLICATIONS", 0 if nodes == "products" else 1 << 25)
     device = on_device()
     trained(lambda: [dense(4, "relu"), dense(3, "softmax")], inputs(), labels(), epochs=1, batch_size=11)
     replays = [i for i, entry in enumerate(device.log) if entry == "replay"]
     between = device.log[replays[0] + 1 : replays[1]]
     assert between == []  # one graph after the other, without a word from the host
     first_step = list(itertools.takewhile(lambda entry: not entry.startswith("advance"), step_of(device.log)))
-    assert [name.removesuffix(".float64") for name in first_step] == [
-        "gather_rows.float64", "gemm", "bias_activation.relu", "gemm", "bias_activation.identity",
-        "loss.cross_entropy", "activation_gradient.identity", "gemm", "activation_gradient.relu",
-        "gemm", "gemm", "update.sgd",
-    ]  # fmt: skip
+    assert [name.removesuffix(".float64") for name in first_step] == NODES[nodes]
 
 
 def step_of(log):
