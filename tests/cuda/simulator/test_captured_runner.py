@@ -144,7 +144,8 @@ def test_dense_layers(on_device, activation, nodes, monkeypatch):
     """All positions of an activation: behind the inputs, between two layers, and at the output."""
     monkeypatch.setattr(fused_layers, "MAX_MULTIPLICATIONS", 0 if nodes == "products" else 1 << 25)
     layers = lambda: [Rescaling(0.5, 0.1), dense(4, activation), dense(5, activation), dense(3, activation)]  # noqa: E731
-    device = check_agrees(on_device, layers, epochs=1, loss="mse", optimizer=SGD(0.01))
+    rate = 1e-6 if activation == "exponential" else 0.01  # e to the e to the e is large
+    device = check_agrees(on_device, layers, epochs=1, loss="mse", optimizer=SGD(rate))
     assert any(entry.startswith("dense_forward") for entry in device.log) == (nodes == "fused")
 
 
@@ -208,7 +209,7 @@ def test_a_step_starts_what_it_needs_and_nothing_else(on_device, nodes, monkeypa
 
 
 def step_of(log):
-    return itertools.dropwhile(lambda entry: not entry.startswith("gather_rows"), log)
+    return itertools.dropwhile(lambda entry: "gather" not in entry, log)
 
 
 def test_waiting_or_allocating_inside_a_graph_is_caught():
