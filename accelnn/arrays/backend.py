@@ -78,14 +78,43 @@ class Backend:
         return self.xp.cuda.Device(int(self.device.partition(":")[2]))
 
 
-def get_backend(spec: str | Backend = "auto") -> Backend:
+def get_backend(spec: str | Backend = "auto", *, memory_limit_bytes: int | None = None) -> Backend:
     """Return the backend that ``spec`` asks for.
 
     "cpu" is NumPy. "cuda" (device 0) and "cuda:N" are requirements: BackendError says why the device
     cannot be used and what to install. "auto" is a preference: device 0 if it works, else the CPU, and the
     reason goes once per process to the logger "accelnn" at level INFO. A Backend is returned as it is.
-    Raises ArgumentError for another string and ArgumentTypeError for another type.
+
+    ``memory_limit_bytes`` limits CuPy's memory pool on the device, for all of this process and until it is set again: 0
+    lifts the limit, None leaves it as it is (CUPY_GPU_MEMORY_LIMIT sets the first one). Arrays of accelnn and CuPy
+    count, also those that exist already; the driver's own share (its context, loaded kernels, graphs) does not. Where
+    "auto" is the CPU there is nothing to limit. An allocation beyond the limit raises CuPy's OutOfMemoryError, a
+    MemoryError.
+
+    Raises ArgumentError for another string, for a limit below 0 and for one of the CPU's memory, and
+    ArgumentTypeError for another type.
     """
+    limit = _checked_limit(memory_limit_bytes)
+    backend = _backend_of(spec)
+    if limit is not None and backend.name == "cuda":
+        with backend.active():
+            backend.xp.get_default_memory_pool().set_limit(size=limit)
+    elif limit is not None and spec != "auto":
+        raise invalid("memory_limit_bytes", limit, "leave it out: it limits the memory of a CUDA device, not the CPU's")
+    return backend
+
+
+def _checked_limit(limit: int | None) -> int | None:
+    if limit is None:
+        return None
+    if isinstance(limit, (bool, np.bool_)) or not isinstance(limit, (int, np.integer)):
+        raise wrong_type("memory_limit_bytes", limit, "use a whole number of bytes, such as 4 * 2**30")
+    if limit < 0:
+        raise invalid("memory_limit_bytes", limit, "use a number of bytes > 0, or 0 for no limit")
+    return int(limit)
+
+
+def _backend_of(spec: str | Backend) -> Backend:
     if isinstance(spec, Backend):
         return spec
     if not isinstance(spec, str):

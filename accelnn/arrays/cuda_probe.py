@@ -1,7 +1,7 @@
 """Whether CUDA can be used here, and if not, why and what to install.
 
-The only module that looks for a GPU. Nothing is imported before someone asks, and nothing counts as
-usable before a matrix product has run on the device.
+The only module that looks for a GPU. Nothing is imported before someone asks, and nothing counts as usable before a
+kernel has been compiled and a matrix product has run on the device.
 """
 
 from __future__ import annotations
@@ -11,19 +11,10 @@ import functools
 import importlib
 import os
 import sys
-from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
-INSTALL_DRIVER = "install a current NVIDIA driver (https://www.nvidia.com/drivers)"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why CUDA cannot be used (``cause``) and what helps (``remedy``), each without a final full stop."""
-
-    cause: str
-    remedy: str
+from accelnn.arrays import cuda_packages
+from accelnn.arrays.cuda_problem import INSTALL_DRIVER, Problem, dotted, install_line, reason
 
 
 def find_problem(index: int = 0) -> Problem | None:
@@ -36,9 +27,12 @@ def find_problem(index: int = 0) -> Problem | None:
     driver = driver_version()
     problem = (
         _driver_problem(driver)
-        or _cupy_problem(driver)
+        or cuda_packages.cupy_problem(driver)
         or _device_problem(index)
-        or _numba_problem(driver)
+        or _capability_problem(index)
+        or cuda_packages.numba_problem(driver)
+        or cuda_packages.cublas_problem(driver)
+        or cuda_packages.compiler_problem(driver, compute_capability(index))
         or _compute_problem(index, driver)
     )
     if problem is None:
@@ -66,63 +60,18 @@ def cupy_module() -> Any:
     return importlib.import_module("cupy")
 
 
-def describe_device(index: int) -> dict[str, Any]:
-    """Return name, memory_bytes, compute_capability and versions of a device that works, JSON-able."""
-    cupy = cupy_module()
-    properties = cupy.cuda.runtime.getDeviceProperties(index)
-    return {
-        "name": properties["name"].decode(),
-        "memory_bytes": int(properties["totalGlobalMem"]),
-        "compute_capability": f"{properties['major']}.{properties['minor']}",
-        "driver_cuda": _dotted(driver_version()),
-        "runtime_cuda": _dotted(int(cupy.cuda.runtime.runtimeGetVersion())),
-        "cupy": str(cupy.__version__),
-    }
-
-
-def _dotted(version: int) -> str:
-    return f"{version // 1000}.{version % 1000 // 10}"
-
-
-def install_line(driver: int) -> str:
-    """Return the command that installs the packages for a driver; ``driver`` is as driver_version returns it."""
-    if driver >= 13000:
-        return 'pip install "accelnn[cuda13]" (on a Volta GPU: "accelnn[cuda12]")'
-    return 'pip install "accelnn[cuda12]"'
-
-
-def reason(error: BaseException) -> str:
-    """Return type and first line of an error, for a message of one line."""
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
+def compute_capability(index: int) -> tuple[int, int]:
+    """Return the compute capability of a device, e.g. (9, 0)."""
+    properties = cupy_module().cuda.runtime.getDeviceProperties(index)
+    return int(properties["major"]), int(properties["minor"])
 
 
 def _driver_problem(driver: int) -> Problem | None:
     if driver == 0:
         return Problem("no NVIDIA driver was found", f"{INSTALL_DRIVER}, then " + install_line(13000))
     if driver < 12000:
-        return Problem(f"the driver supports CUDA {_dotted(driver)} and 12.0 is needed", INSTALL_DRIVER)
+        return Problem(f"the driver supports CUDA {dotted(driver)} and 12.0 is needed", INSTALL_DRIVER)
     return None
-
-
-def _cupy_problem(driver: int) -> Problem | None:
-    try:
-        cupy = cupy_module()
-    except ModuleNotFoundError as error:
-        missing = "CuPy" if error.name == "cupy" else f"the package {error.name!r}, which CuPy needs,"
-        return Problem(f"{missing} is not installed", install_line(driver))
-    except Exception as error:  # a broken binary package can raise anything on import
-        return Problem(f"CuPy cannot be imported ({reason(error)})", install_line(driver))
-    return _version_problem(cupy, driver)
-
-
-def _version_problem(cupy: Any, driver: int) -> Problem | None:
-    runtime = int(cupy.cuda.runtime.runtimeGetVersion())
-    if runtime // 1000 <= driver // 1000:
-        return None
-    return Problem(
-        f"the driver supports CUDA {_dotted(driver)} and the installed CuPy needs CUDA {runtime // 1000}",
-        f"{INSTALL_DRIVER}, or remove this CuPy and {install_line(driver)}",
-    )
 
 
 def _device_problem(index: int) -> Problem | None:
@@ -145,19 +94,23 @@ def _visibility_hint() -> str:
     return f"check the environment variable CUDA_VISIBLE_DEVICES, which is {visible!r}"
 
 
-def _numba_problem(driver: int) -> Problem | None:
-    try:
-        module: ModuleType = importlib.import_module("numba.cuda")
-    except Exception as error:  # numba-cuda fails in several ways when versions do not fit together
-        return Problem(f"numba.cuda cannot be imported ({reason(error)})", install_line(driver))
-    # Without numba-cuda, an older copy inside Numba answers to the same name and compiles less.
-    if getattr(module, "implementation", None) == "NVIDIA":
-        return None
-    return Problem("NVIDIA's package numba-cuda is not installed", install_line(driver))
+def _capability_problem(index: int) -> Problem | None:
+    """Say so where a device is older, or newer, than the CUDA that CuPy was made for."""
+    capability = compute_capability(index)
+    cuda = int(cupy_module().cuda.runtime.runtimeGetVersion()) // 1000
+    device = f"device {index} has compute capability {capability[0]}.{capability[1]}"
+    if capability < (7, 0):
+        return Problem(f"{device} and 7.0 is needed", "use a newer GPU")
+    if capability < (7, 5) and cuda >= 13:
+        return Problem(f"{device}, which CUDA {cuda} no longer knows", f"remove this CuPy and {install_line(12000)}")
+    if capability >= (10, 0) and cuda < 13:
+        fix = f"remove this CuPy, and with a driver for CUDA 13 {install_line(13000)}"
+        return Problem(f"{device}, and our kernels need CUDA 13 on it", fix)
+    return None
 
 
 def _compute_problem(index: int, driver: int) -> Problem | None:
-    """Compile an elementwise kernel, run it and a product, wait for the result and look at it."""
+    """Let CuPy compile an elementwise kernel, run it and a product, wait for the result and look at it."""
     try:
         product = _product_on_device(index)
     except Exception as error:  # loaders, compilers and the driver each have errors of their own

@@ -10,10 +10,13 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from accelnn.arrays import cuda_probe
+from accelnn.arrays import cuda_details, cuda_probe
 from accelnn.errors import invalid
 
-_PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "cupy", "cupy-cuda12x", "cupy-cuda13x", "numba-cuda")
+_PACKAGES = (
+    *("numpy", "scipy", "numba", "scikit-learn"),
+    *("cupy", "cupy-cuda12x", "cupy-cuda13x", "numba-cuda", "cuda-core", "nvidia-cublas", "nvidia-cublas-cu12"),
+)
 _NUMBA_POOLS = {"omp": "omppool", "tbb": "tbbpool", "workqueue": "workqueue"}
 
 
@@ -24,7 +27,8 @@ def describe_environment() -> dict[str, Any]:
     "cpu" (model, cores, usable_threads, thread_limit: the user's or None); "blas" (one dict per loaded
     library: name, version, threads, architecture, file); "numba" (threading_layers: usable or not by
     name, threading_layer: the setting, threads); "backends" (by name: usable, device, cause, remedy,
-    details; cause and remedy are None where it is usable, details None where it is not).
+    details; cause and remedy are None where it is usable, details None where it is not, and for CUDA those of
+    accelnn.arrays.cuda_details).
     """
     return {
         "accelnn": _version("accelnn"),
@@ -142,5 +146,5 @@ def _cuda_backend() -> dict[str, Any]:
         "device": "cuda:0",
         "cause": problem.cause if problem else None,
         "remedy": problem.remedy if problem else None,
-        "details": None if problem else cuda_probe.describe_device(0),
+        "details": None if problem else cuda_details.describe_device(0),
     }

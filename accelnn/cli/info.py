@@ -32,6 +32,9 @@ def _lines(environment: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "numba", f"{numba['threads']} threads, threading layer {numba['threading_layer']} of {', '.join(usable)}"
     for name, backend in environment["backends"].items():
         yield "backend", f"{name}: {_backend(backend)}"
+    details = environment["backends"]["cuda"]["details"]
+    if details is not None:
+        yield from _device(details)
 
 
 def _blas(library: dict[str, Any]) -> str:
@@ -39,6 +42,23 @@ def _blas(library: dict[str, Any]) -> str:
         f"{library['name']} {library['version']} for {library['architecture']}, {library['threads']} threads "
         f"({library['file']})"
     )
+
+
+def _device(details: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the lines about the first CUDA device and what it is used through."""
+    count = details["devices"]
+    others = f", the first of {count} devices" if count > 1 else ""
+    yield "device", f"{details['name']}, compute capability {details['compute_capability']}{others}"
+    limit = details["memory_limit_bytes"]
+    limited = f", of which accelnn may take {_gib(limit)}" if limit else ""
+    yield "memory", f"{_gib(details['memory_bytes'])}, {_gib(details['memory_free_bytes'])} free{limited}"
+    driver = details["driver"] or "of unknown version"
+    versions = f"CuPy {details['cupy']}, numba-cuda {details['numba_cuda'] or 'of unknown version'}"
+    yield "cuda", f"driver {driver} for CUDA {details['driver_cuda']}, CUDA {details['runtime_cuda']}, {versions}"
+
+
+def _gib(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.1f} GiB"
 
 
 def _backend(backend: dict[str, Any]) -> str:

@@ -252,3 +252,7 @@ class CompiledPredictor:
         self.machine.set(permutation=order.ctypes.data, predictions=output.ctypes.data)
         self.machine.run(_predict_steps(), 0, -(-len(x) // program.memory.batch_size))
         return output
+
+    def predict_on_backend(self, x: np.ndarray) -> np.ndarray:
+        """Return the same: the backend is the CPU."""
+        return self.predict(x)

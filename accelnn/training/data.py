@@ -6,24 +6,33 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from accelnn.arrays.foreign import taken
+from accelnn.arrays.typing import Array
+
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Checked arrays on the host.
+    """Checked arrays. ``x`` and ``y`` lie on the host, or on the model's device where the user's do; each for itself.
 
     x: (n, n_in) of uint8, float32 or float64; the elements of a row are neighbours, rows may be apart.
-    y: labels, int64 (n,), or targets (n, n_out) in the model's dtype, C-contiguous.
-    weights: float64 (n,), or None where every row counts the same.
+    y: labels, int64 (n,), or targets (n, n_out) in the model's dtype, C-contiguous; on a device they begin at a
+        multiple of 16 bytes.
+    weights: float64 (n,) on the host, or None where every row counts the same.
     """
 
-    x: np.ndarray
-    y: np.ndarray
+    x: Array
+    y: Array
     weights: np.ndarray | None = None
 
     @property
     def has_labels(self) -> bool:
         """Whether ``y`` holds integer labels."""
-        return self.y.ndim == 1
+        return bool(self.y.ndim == 1)
+
+    def rows(self, rows: np.ndarray) -> TrainingData:
+        """Return some of the rows, host integers (m,), as a copy where the arrays lie."""
+        weights = None if self.weights is None else self.weights[rows]
+        return TrainingData(taken(self.x, rows), taken(self.y, rows), weights)
 
     def __len__(self) -> int:
         return len(self.x)

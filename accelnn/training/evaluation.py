@@ -32,6 +32,7 @@ class Evaluator:
 
     def __post_init__(self) -> None:
         formula = resolve_loss(self.loss)
+        self._y = self.network.backend.to_host(self.data.y)  # losses and metrics are computed on the host
         self._fused = formula.fused_activation
         self._predictor = choose_predictor(
             self.network, self.data.x, scores=self._fused is not None, threads=self.threads
@@ -49,11 +50,11 @@ class Evaluator:
         with np.errstate(over="ignore", invalid="ignore"):
             values = {"loss": self._loss(raw)} if self.with_loss else {}
             output = raw if self._fused is None else reference.ACTIVATIONS[self._fused](raw)
-            values |= {name: metric(output, self.data.y) for name, metric in self.metrics.items()}
+            values |= {name: metric(output, self._y) for name, metric in self.metrics.items()}
         return {f"{self.prefix}{name}": value for name, value in values.items()}
 
     def _loss(self, raw: np.ndarray) -> float:
         # In float64: a sum over a whole data set needs the digits.
-        y = self.data.y if self.data.has_labels else self.data.y.astype(np.float64)
+        y = self._y if self.data.has_labels else self._y.astype(np.float64)
         loss, _ = reference.loss_and_gradient(self.loss, raw.astype(np.float64), y, self.data.weights)
         return float(loss)

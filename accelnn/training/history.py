@@ -140,8 +140,9 @@ class History:
             raise invalid("history", self.keys(), "train for an epoch first, there is nothing to plot")
         target = None if path is None else _checked_path(path)
         figure = _new_figure(len(panels), interactive=target is None)
-        for axes, names in zip(figure.axes, panels.values(), strict=True):
+        for axes, (quantity, names) in zip(figure.axes, panels.items(), strict=True):
             self._draw(axes, names)
+            axes.set_ylabel(quantity)
         if target is not None:
             _write(figure, target)
         return figure

@@ -1,4 +1,7 @@
-"""Check what a user hands to ``fit``, ``evaluate`` and ``predict``, and bring it into the form that runners rely on."""
+"""Check what a user hands to ``fit``, ``evaluate`` and ``predict``, and bring it into the form that runners rely on.
+
+Arrays on the device of the model are checked there and stay there; of the host's, none is moved here.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ from typing import Any
 import numpy as np
 
 from accelnn.arrays.backend import Backend
+from accelnn.arrays.foreign import as_array, has_readable_rows, packed
+from accelnn.arrays.namespace import is_cupy, namespace
+from accelnn.arrays.typing import Array
 from accelnn.errors import ShapeError, invalid, shown, wrong_type
 from accelnn.network.network import Network
 from accelnn.training.arguments import checked_amounts, checked_number
@@ -17,96 +23,85 @@ COMPACT_DTYPES = ("uint8", "float32", "float64")
 """Dtypes of inputs that the kernels read as they are; all others are converted once."""
 
 ROWS_PER_CHECK = 8192
-"""Inputs are checked in pieces of so many rows, so that a check of a large file needs little memory."""
+"""Host inputs are checked in pieces of so many rows, so that a check of a large file needs little memory."""
 
 
-def checked_x(x: Any, network: Network) -> np.ndarray:
-    """Return ``x`` as a host array (n, n_in) of a compact dtype; builds the network if it is not built yet.
+def checked_x(x: Any, network: Network) -> Array:
+    """Return ``x`` as an array (n, n_in) of a compact dtype; builds the network if it is not built yet.
 
-    Raises ArgumentTypeError for what is not an array of real numbers, ShapeError for a wrong shape, ArgumentError for
-    no rows or for NaN or infinite values.
+    It is an array of NumPy, or of CuPy on the network's device if ``x`` lies there. Raises ArgumentTypeError for what
+    is not an array of real numbers and for one on another device, ShapeError for a wrong shape, ArgumentError for no
+    rows or for NaN or infinite values.
     """
-    array = host_array("x", x, network.backend)
-    if array.ndim != 2:
-        fix = (
-            "x.reshape(len(x), -1)"
-            if array.ndim > 2
-            else "x.reshape(1, -1) for one row, x.reshape(-1, 1) for one column"
-        )
-        raise ShapeError(f"x has shape {array.shape}: use shape (rows, columns), for example {fix}")
-    if array.size == 0:
-        raise ShapeError(f"x has shape {array.shape}: use at least one row and one column")
-    if network.built and array.shape[1] != network.n_in:
-        raise ShapeError(f"x has {array.shape[1]} columns: this model takes {network.n_in}")
-    _check_finite("x", array, network.dtype)
-    network.build(array.shape[1])
-    return _compact(array, network.dtype)
+    with network.backend.active():
+        array = real_array("x", x, network.backend)
+        _check_shape(array.shape, network)
+        _check_finite("x", array, network.dtype)
+        network.build(int(array.shape[1]))
+        is_compact = array.dtype.name in COMPACT_DTYPES and array.dtype.isnative
+        if is_compact and has_readable_rows(array):
+            return array
+        return packed(array, array.dtype if is_compact else network.dtype)
 
 
-def host_array(argument: str, values: Any, backend: Backend) -> np.ndarray:
-    """Return ``values`` as a NumPy array of real numbers. Arrays of another library and masked arrays are refused."""
+def _check_shape(shape: tuple[int, ...], network: Network) -> None:
+    if len(shape) != 2:
+        fix = "x.reshape(len(x), -1)" if len(shape) > 2 else _TO_TWO_DIMENSIONS
+        raise ShapeError(f"x has shape {shape}: use shape (rows, columns), for example {fix}")
+    if 0 in shape:
+        raise ShapeError(f"x has shape {shape}: use at least one row and one column")
+    if network.built and shape[1] != network.n_in:
+        raise ShapeError(f"x has {shape[1]} columns: this model takes {network.n_in}")
+
+
+_TO_TWO_DIMENSIONS = "x.reshape(1, -1) for one row, x.reshape(-1, 1) for one column"
+
+
+def real_array(argument: str, values: Any, backend: Backend) -> Array:
+    """Return ``values`` as an array of real numbers where they lie, see :func:`accelnn.arrays.foreign.as_array`.
+
+    Masked arrays and sparse matrices are refused.
+    """
     if isinstance(values, np.ma.MaskedArray):
         raise wrong_type(argument, values, "fill in the masked values first, for example with x.filled(0)")
     if hasattr(values, "toarray"):
         raise wrong_type(argument, values, "sparse matrices are not supported, use x.toarray()")
-    if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack__"):
-        if backend.name == "cpu" and not _on_host(values):
-            raise wrong_type(
-                argument, values, "the array lies on another device than the model; copy it to the host first"
-            )
-        if backend.name == "cuda":
-            values = backend.to_host(values)
-    array = _as_array(argument, values)
+    array = as_array(argument, values, backend)
     if array.dtype.kind not in "fiub":
         raise wrong_type(argument, values, f"use an array of real numbers, not of dtype {array.dtype}")
     return array
 
 
-def _on_host(values: Any) -> bool:
-    """Return whether a DLPack array lies in the memory of the host (device type 1)."""
-    return int(values.__dlpack_device__()[0]) == 1
-
-
-def _as_array(argument: str, values: Any) -> np.ndarray:
-    try:
-        return np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise wrong_type(argument, values, f"use a NumPy array or a list of rows of equal length ({error})") from error
-
-
-def _compact(array: np.ndarray, dtype: str) -> np.ndarray:
-    """Return the array in a dtype that the kernels read, with neighbouring elements in each row."""
-    if array.dtype.name not in COMPACT_DTYPES or not array.dtype.isnative:
-        return aligned(array, dtype)
-    whole_elements = array.strides[0] % array.itemsize == 0
-    if array.strides[1] == array.itemsize and whole_elements and array.flags.aligned:
-        return array
-    return aligned(array, array.dtype)
-
-
-def aligned(array: np.ndarray, dtype: Any) -> np.ndarray:
-    """Return the array in C order in ``dtype``, its elements at addresses that are multiples of their size."""
-    return np.require(array, dtype, ["C", "A"])
-
-
-def _check_finite(argument: str, array: np.ndarray, dtype: str) -> None:
+def _check_finite(argument: str, array: Array, dtype: str) -> None:
     """Raise ArgumentError if a value is NaN or infinite, or too large for ``dtype``."""
     if array.dtype.kind != "f":
         return
-    limit = float(np.finfo(dtype).max)
-    for start in range(0, len(array), ROWS_PER_CHECK):
-        piece = array[start : start + ROWS_PER_CHECK]
-        low, high = float(piece.min()), float(piece.max())
+    xp, limit = namespace(array), float(np.finfo(dtype).max)
+    rows = len(array) if is_cupy(array) else ROWS_PER_CHECK  # each look at a result waits for the device
+    for start in range(0, len(array), rows):
+        piece = array[start : start + rows]
+        low, high = float(xp.min(piece)), float(xp.max(piece))
         if not (-limit <= low and high <= limit):  # NaN fails both comparisons
             _raise_not_finite(argument, piece, start, dtype)
 
 
-def _raise_not_finite(argument: str, piece: np.ndarray, start: int, dtype: str) -> None:
-    limit = float(np.finfo(dtype).max)
-    position = np.argwhere(~(np.abs(piece.astype(np.longdouble)) <= limit))[0]
-    value = piece[tuple(position)]
-    where = f"{argument}[{', '.join(str(i) for i in (start + position[0], *position[1:]))}]"
-    raise invalid(where, float(value), f"use values that are finite in {dtype}; fill in or drop missing values")
+def _raise_not_finite(argument: str, piece: Array, start: int, dtype: str) -> None:
+    """Find the first such value; of an array on a device only what is needed for that is copied."""
+    xp, limit = namespace(piece), float(np.finfo(dtype).max)
+    rows = piece.reshape(len(piece), -1)
+    low, high = (_on_host(extremes) for extremes in (xp.min(rows, axis=1), xp.max(rows, axis=1)))
+    row = int(np.argmin((-limit <= low) & (high <= limit)))
+    values = _on_host(rows[row])
+    column = int(np.argmin(np.abs(values) <= limit))
+    where = ", ".join(str(i) for i in (start + row, column)[: piece.ndim])
+    fix = f"use values that are finite in {dtype}; fill in or drop missing values"
+    raise invalid(f"{argument}[{where}]", float(values[column]), fix)
+
+
+def _on_host(array: Array) -> np.ndarray:
+    """Return host values that compare with every limit: in float16 the largest float32 is infinite."""
+    values: np.ndarray = (array.get() if is_cupy(array) else array).astype(np.longdouble)
+    return values
 
 
 def checked_data(
@@ -114,18 +109,19 @@ def checked_data(
 ) -> TrainingData:
     """Return all training data in the form that runners rely on; builds the network if it is not built yet."""
     rows = checked_x(x, network)
-    targets = checked_y(y, len(rows), network, loss)
+    with network.backend.active():
+        targets = checked_y(y, len(rows), network, loss)
     weights = checked_weights(sample_weight, class_weight, targets, network)
     return TrainingData(rows, targets, weights)
 
 
-def checked_y(y: Any, n: int, network: Network, loss: str) -> np.ndarray:
+def checked_y(y: Any, n: int, network: Network, loss: str) -> Array:
     """Return labels, int64 (n,), for ``cross_entropy`` if ``y`` holds labels, else targets (n, n_out).
 
-    Raises ArgumentTypeError, ShapeError or ArgumentError if ``y`` does not fit the rows of ``x``, the outputs of the
-    network or the loss.
+    They are an array of NumPy, or of CuPy on the network's device if ``y`` lies there. Raises ArgumentTypeError,
+    ShapeError or ArgumentError if ``y`` does not fit the rows of ``x``, the outputs of the network or the loss.
     """
-    array = host_array("y", y, network.backend)
+    array = real_array("y", y, network.backend)
     if array.ndim == 0 or len(array) != n:
         rows = "no rows" if array.ndim == 0 else f"{len(array)} rows"
         raise ShapeError(f"y has {rows}: x has {n}, give one target for each row")
@@ -139,7 +135,7 @@ def checked_y(y: Any, n: int, network: Network, loss: str) -> np.ndarray:
         )
     _check_finite("y", array, network.dtype)
     _check_range(array, loss)
-    return aligned(array, network.dtype)
+    return packed(array, network.dtype)
 
 
 def _target_fix(network: Network, loss: str) -> str:
@@ -150,7 +146,7 @@ def _target_fix(network: Network, loss: str) -> str:
     return f"use targets of shape (rows, {network.n_out})"
 
 
-def _labels(array: np.ndarray, n_classes: int) -> np.ndarray:
+def _labels(array: Array, n_classes: int) -> Array:
     if n_classes < 2:
         raise invalid("loss", "cross_entropy", "a softmax over one output is always 1: use 2 outputs or more")
     if array.dtype.kind == "f":
@@ -160,17 +156,17 @@ def _labels(array: np.ndarray, n_classes: int) -> np.ndarray:
     if low < 0 or high >= n_classes:
         wrong = low if low < 0 else high
         raise invalid("y", wrong, f"labels lie in 0..{n_classes - 1} because the output layer has {n_classes} units")
-    return aligned(array, np.int64)
+    return packed(array, np.int64)
 
 
-def _check_whole(array: np.ndarray) -> None:
-    parts = array[array != np.floor(array)]
+def _check_whole(array: Array) -> None:
+    parts = array[array != namespace(array).floor(array)]
     if parts.size:
         fix = "labels are whole numbers; for a regression end the network in 'identity' with loss='mse'"
         raise invalid("y", float(parts[0]), fix)
 
 
-def _check_range(array: np.ndarray, loss: str) -> None:
+def _check_range(array: Array, loss: str) -> None:
     low, high = float(array.min()), float(array.max())
     if loss in ("binary_cross_entropy", "cross_entropy") and (low < 0.0 or high > 1.0):
         raise invalid("y", low if low < 0.0 else high, f"targets of {loss} lie in [0, 1]")
@@ -178,15 +174,15 @@ def _check_range(array: np.ndarray, loss: str) -> None:
         raise invalid("y", low, "targets of poisson are counts >= 0")
 
 
-def checked_weights(sample_weight: Any, class_weight: Any, targets: np.ndarray, network: Network) -> np.ndarray | None:
-    """Return the product of both weights, float64 (n,), or None if neither is given.
+def checked_weights(sample_weight: Any, class_weight: Any, targets: Array, network: Network) -> np.ndarray | None:
+    """Return the product of both weights, float64 (n,) on the host, or None if neither is given.
 
     ``sample_weight``: (n,) finite numbers >= 0, not all 0. ``class_weight``: a mapping from labels to numbers >= 0 (a
     label that is missing counts 1), or ``"balanced"`` for weights that are inverse to the frequency of a class.
     """
     weights = None if sample_weight is None else _sample_weights(sample_weight, len(targets), network)
     if class_weight is not None:
-        of_classes = _class_weights(class_weight, targets, max(network.n_out, 2))
+        of_classes = _class_weights(class_weight, network.backend.to_host(targets), max(network.n_out, 2))
         weights = of_classes if weights is None else weights * of_classes
     if weights is not None and not weights.any():
         argument = "class_weight" if sample_weight is None else "sample_weight"
@@ -195,10 +191,10 @@ def checked_weights(sample_weight: Any, class_weight: Any, targets: np.ndarray, 
 
 
 def _sample_weights(sample_weight: Any, n: int, network: Network) -> np.ndarray:
-    weights = host_array("sample_weight", sample_weight, network.backend)
+    weights = network.backend.to_host(real_array("sample_weight", sample_weight, network.backend))
     if weights.shape != (n,):
         raise ShapeError(f"sample_weight has shape {weights.shape}: use ({n},), one number for each row of x")
-    return checked_amounts("sample_weight", aligned(weights, np.float64))
+    return checked_amounts("sample_weight", packed(weights, np.float64))
 
 
 def _class_weights(class_weight: Any, targets: np.ndarray, n_classes: int) -> np.ndarray:

@@ -71,12 +71,22 @@ class PlainPredictor:
     def __init__(self, network: Network, batch_size: int, ops: PlainOps, *, scores: bool) -> None:
         self._network, self._batch_size, self._ops, self._scores = network, batch_size, ops, scores
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the outputs (n, n_out) for ``x (n, n_in)``."""
+    def predict(self, x: Array) -> np.ndarray:
+        """Return the outputs (n, n_out) for ``x (n, n_in)`` on the host."""
+        return self._filled(x, np.empty((len(x), self._network.n_out), self._network.dtype))  # type: ignore[no-any-return]
+
+    def predict_on_backend(self, x: Array) -> Array:
+        """Return the outputs (n, n_out) for ``x (n, n_in)`` as an array of the network's backend."""
+        backend = self._network.backend
+        with backend.active():
+            dtype = getattr(backend.xp, self._network.dtype)
+            return self._filled(x, backend.xp.empty((len(x), self._network.n_out), dtype=dtype))
+
+    def _filled(self, x: Array, predictions: Array) -> Array:
         network = self._network
         net: Any = PlainNet(network, network.backend.asarray(x), self._batch_size, self._scores, self._ops)
         net.permutation = network.backend.asarray(np.arange(len(x)))
-        net.predictions = np.empty((len(x), network.n_out), network.dtype)
+        net.predictions = predictions
         with network.backend.active(), np.errstate(over="ignore", invalid="ignore"):
             step.predict_steps(net, 0, -(-len(x) // self._batch_size))
-        return net.predictions  # type: ignore[no-any-return]
+        return predictions

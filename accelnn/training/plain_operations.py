@@ -42,7 +42,7 @@ class PlainNet:
     hyper: np.ndarray | None = None
     dropout_keys: np.ndarray | None = None
     first_step: int = 0
-    predictions: np.ndarray | None = None
+    predictions: Array = None
     context: ForwardContext | None = None
     rows: Array = None
     values: Array = None
@@ -126,10 +126,10 @@ def _take_step(net: PlainNet, gradients: Array, step: int) -> None:
 
 
 def store_output(net: PlainNet, step: int) -> None:
-    """Copy the output to its rows of the predictions, on the host."""
+    """Copy the output to its rows of the predictions, which lie on the host or on the backend."""
     start = step * net.batch_size
-    output = net.network.backend.to_host(net.values)
-    net.predictions[start : start + len(output)] = output  # type: ignore[index]
+    output = net.network.backend.to_host(net.values) if isinstance(net.predictions, np.ndarray) else net.values
+    net.predictions[start : start + output.shape[0]] = output
 
 
 def synchronize(net: PlainNet) -> None:

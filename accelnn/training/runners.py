@@ -57,8 +57,12 @@ class Predictor(Protocol):
 
     name: str
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the outputs (n, n_out) for ``x (n, n_in)``."""
+    def predict(self, x: Array) -> np.ndarray:
+        """Return the outputs (n, n_out) for ``x (n, n_in)``, on the host or on the network's device, on the host."""
+        ...
+
+    def predict_on_backend(self, x: Array) -> Array:
+        """Return them as an array of the network's backend."""
         ...
 
 
@@ -101,7 +105,7 @@ def choose_runner(
     return PlainRunner(*arguments, _fastest_ops(network))
 
 
-def choose_predictor(network: Network, x: np.ndarray, *, scores: bool = False, threads: int | None = None) -> Predictor:
+def choose_predictor(network: Network, x: Array, *, scores: bool = False, threads: int | None = None) -> Predictor:
     """Return the fastest way to compute outputs for inputs of the dtype of ``x``, with at most ``threads`` threads."""
     fast = _FAST_RUNNERS.get(network.backend.name, "plain")
     rows = max(1, min(DEVICE_PREDICTION_ROWS if fast == "captured" else PREDICTION_ROWS, len(x)))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from accelnn.arrays.backend import Backend
+from accelnn.arrays.typing import Array
 from accelnn.errors import AccelnnWarning, ArgumentError, ArgumentTypeError, invalid, wrong_type
 from accelnn.network.arguments import flag, integer
 from accelnn.network.layers.base import Layer
@@ -87,7 +88,8 @@ class Sequential(Network):
 
         Args:
             x: inputs (n, n_in), real numbers: a NumPy array (also memory-mapped), nested lists, or an array with
-                DLPack. uint8, float32 and float64 are used as they are, others are converted once.
+                DLPack or the CUDA array interface (CuPy, PyTorch, JAX), on the host or on the model's device. uint8,
+                float32 and float64 are used where and as they are, others are converted once.
             y: labels (n,) in 0..n_out-1 or rows (n, n_out) for ``cross_entropy``; else targets (n, n_out), or (n,) for
                 one output.
             loss: name of a loss; None takes the one that belongs to the output activation (``cross_entropy`` to
@@ -120,7 +122,8 @@ class Sequential(Network):
             warning.
 
         Raises:
-            ArgumentError, ArgumentTypeError, ShapeError: an argument cannot be used; it is named.
+            ArgumentError, ArgumentTypeError, ShapeError: an argument cannot be used; it is named. An array on another
+                device than the model's is of a wrong type.
             DivergenceError: a loss became NaN or infinite.
         """
         chosen = resolve_optimizer(optimizer, learning_rate)
@@ -196,29 +199,31 @@ class Sequential(Network):
         data = checked_data(x, y, self, name, sample_weight)
         return Evaluator(self, data, name, resolve_metrics(metrics)).evaluate()
 
-    def predict(self, x: Any) -> np.ndarray:
-        """Return predictions for ``x (n, n_in)``, a new host array.
+    def predict(self, x: Any, *, to_host: bool = True) -> Array:
+        """Return predictions for ``x (n, n_in)``, a new array.
 
         With a softmax output: the labels, int64 (n,). With a sigmoid output: 0 or 1, int64, (n,) for one output, else
-        (n, n_out). Otherwise: the outputs, (n, n_out), in the model's dtype.
+        (n, n_out). Otherwise: the outputs, (n, n_out), in the model's dtype. It is a NumPy array, or with ``to_host``
+        False one of the model's backend: of CuPy, on its device, if that is CUDA. ``x`` is as in ``fit``.
         """
-        output = self._outputs(x)
-        if self.output_activation == "softmax":
-            return np.asarray(output.argmax(axis=1))
-        if self.output_activation == "sigmoid":
-            decided: np.ndarray = (output > 0.5).astype(np.int64)
-            return decided.reshape(-1) if self.n_out == 1 else decided
-        return output
+        output = self._outputs(x, to_host)
+        with self.backend.active():
+            if self.output_activation == "softmax":
+                return output.argmax(axis=1)
+            if self.output_activation == "sigmoid":
+                decided = (output > 0.5).astype(np.int64)
+                return decided.reshape(-1) if self.n_out == 1 else decided
+            return output
 
-    def predict_proba(self, x: Any) -> np.ndarray:
-        """Return probabilities (n, n_out) for ``x (n, n_in)``, in the model's dtype.
+    def predict_proba(self, x: Any, *, to_host: bool = True) -> Array:
+        """Return probabilities (n, n_out) for ``x (n, n_in)``, in the model's dtype; ``to_host`` as in ``predict``.
 
         Raises ArgumentError if the model does not end in softmax or sigmoid: its outputs are not probabilities.
         """
         if self.output_activation not in ("softmax", "sigmoid"):
             fix = "end the network in 'softmax' or 'sigmoid', or use predict"
             raise invalid("the output activation", self.output_activation, fix)
-        return self._outputs(x)
+        return self._outputs(x, to_host)
 
     def save(self, path: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None) -> None:
         """Write the layers and their weights to one file; ``accelnn.load_model`` reads it.
@@ -228,10 +233,12 @@ class Sequential(Network):
         """
         save(self, path, extra=extra)
 
-    def _outputs(self, x: Any) -> np.ndarray:
+    def _outputs(self, x: Any, to_host: bool) -> Array:
         self.count_parameters()  # raises before the model is built
+        is_for_host = flag("to_host", to_host)
         rows = checked_x(x, self)
-        return choose_predictor(self, rows).predict(rows)
+        predictor = choose_predictor(self, rows)
+        return predictor.predict(rows) if is_for_host else predictor.predict_on_backend(rows)
 
     def _checked_loss(self, loss: str | None) -> str:
         formula = resolve_loss(_USUAL_LOSSES.get(self.output_activation, "mse") if loss is None else loss)
@@ -257,7 +264,7 @@ class Sequential(Network):
         self, data: TrainingData, held_out: np.ndarray, validation_data: Any, loss: str
     ) -> TrainingData | None:
         if len(held_out):
-            return _rows_of(data, held_out)
+            return data.rows(held_out)
         if validation_data is None:
             return None
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
@@ -272,7 +279,7 @@ class Sequential(Network):
     ) -> dict[str, Evaluator]:
         evaluators, loss, threads = {}, settings.loss, settings.threads
         if metrics:
-            trained = data if len(settings.rows) == len(data) else _rows_of(data, settings.rows)
+            trained = data if len(settings.rows) == len(data) else data.rows(settings.rows)
             evaluators["train"] = Evaluator(self, trained, loss, metrics, with_loss=False, threads=threads)
         if validation is not None:
             evaluators["validation"] = Evaluator(self, validation, loss, metrics, prefix="val_", threads=threads)
@@ -316,7 +323,3 @@ def _checked_batch_size(batch_size: int | None, n: int) -> int:
 
 def _checked_threads(threads: int | None) -> int | None:
     return None if threads is None else integer("threads", threads)
-
-
-def _rows_of(data: TrainingData, rows: np.ndarray) -> TrainingData:
-    return TrainingData(data.x[rows], data.y[rows], None if data.weights is None else data.weights[rows])

@@ -23,6 +23,19 @@ class FakeArray:
         return self.values
 
 
+class FakePool:
+    """A memory pool that knows its limit."""
+
+    limit = 0
+
+    def set_limit(self, size: int) -> None:
+        self.limit = size
+        FakeDevice.log.append(("limit", size))
+
+    def get_limit(self) -> int:
+        return self.limit
+
+
 class FakeDevice(contextlib.AbstractContextManager):
     """A device that writes down what was asked of it."""
 
@@ -42,7 +55,12 @@ class FakeDevice(contextlib.AbstractContextManager):
         self.log.append(("synchronize", self.index))
 
 
-def fake_cupy(count: int | Exception = 2, runtime: int = 13000, ones: Callable[..., Any] = np.ones) -> types.ModuleType:
+def fake_cupy(
+    count: int | Exception = 2,
+    runtime: int = 13000,
+    ones: Callable[..., Any] = np.ones,
+    capability: tuple[int, int] = (9, 0),
+) -> types.ModuleType:
     """Return a module like CuPy with ``count`` devices (an exception: asking for them fails)."""
 
     def device_count() -> int:
@@ -50,8 +68,10 @@ def fake_cupy(count: int | Exception = 2, runtime: int = 13000, ones: Callable[.
             raise count
         return count
 
-    properties = {"name": b"Fake GPU", "totalGlobalMem": 8 << 30, "major": 9, "minor": 0}
+    properties = {"name": b"Fake GPU", "major": capability[0], "minor": capability[1]}
+    pool = FakePool()
     module: Any = types.ModuleType("cupy")
+    module.get_default_memory_pool = lambda: pool
     module.__version__ = "14.2.0"
     module.float32, module.ones = np.float32, ones
     module.asarray = lambda x, dtype=None: FakeArray(np.asarray(x, dtype))
@@ -61,6 +81,7 @@ def fake_cupy(count: int | Exception = 2, runtime: int = 13000, ones: Callable[.
             getDeviceCount=device_count,
             runtimeGetVersion=lambda: runtime,
             getDeviceProperties=lambda index: properties,
+            memGetInfo=lambda: (6 << 30, 8 << 30),
         ),
     )
     return module

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import copy
+import ctypes
+import importlib.metadata
 import json
 import logging
 import pickle
 import sys
+import types
 
 import array_api_strict
 import numpy as np
 import pytest
 from fake_cuda import FakeArray, FakeDevice, fake_cupy, fake_numba_cuda
 
-from accelnn.arrays import Backend, PlainOps, backend, cuda_probe, describe_environment, get_backend
+from accelnn.arrays import (
+    Backend,
+    PlainOps,
+    backend,
+    cuda_details,
+    cuda_packages,
+    cuda_probe,
+    describe_environment,
+    get_backend,
+)
+from accelnn.arrays.cuda import cublas
 from accelnn.errors import ArgumentError, ArgumentTypeError, BackendError
 
 
@@ -24,10 +37,16 @@ def machine(monkeypatch):
     monkeypatch.setattr(backend._fallback_told, "is_set", lambda: False)
     monkeypatch.setattr(FakeDevice, "log", [])
 
-    def set_up(driver=13000, cupy=None, numba_cuda=None):
+    def set_up(driver=13000, cupy=None, numba_cuda=None, library=None, kernel=None, versions=("2.4.6", "0.30.4")):
+        """``library`` and ``kernel`` are what is raised where cuBLAS is loaded and a kernel compiled."""
         monkeypatch.setattr(cuda_probe, "driver_version", lambda: driver)
         monkeypatch.setitem(sys.modules, "cupy", cupy)
         monkeypatch.setitem(sys.modules, "numba.cuda", numba_cuda)
+        monkeypatch.setattr(cublas, "load_library", raising(library))
+        catalog = types.SimpleNamespace(cuda_kernel=lambda *a: types.SimpleNamespace(image=raising(kernel)))
+        monkeypatch.setitem(sys.modules, "accelnn_kernels.cuda.catalog", catalog)
+        monkeypatch.setattr(cuda_packages.np, "__version__", versions[0])
+        monkeypatch.setattr(cuda_packages.importlib.metadata, "version", lambda name: versions[1])
 
     set_up(driver=0)
     return set_up
@@ -39,10 +58,13 @@ def gpu(machine):
 
 
 def raising(error):
-    def ones(*args, **kwargs):
-        raise error
+    """Return a function that raises ``error``, or does nothing if it is None."""
 
-    return ones
+    def fail(*args, **kwargs):
+        if error is not None:
+            raise error
+
+    return fail
 
 
 def broken(error):
@@ -109,6 +131,11 @@ def test_arrays_of_a_gpu_are_made_on_its_device(gpu):
     assert FakeDevice.log[-1] == ("synchronize", 1)
 
 
+def with_cause(error, cause):
+    error.__cause__ = cause
+    return error
+
+
 NVIDIA = {"numba_cuda": fake_numba_cuda()}
 FAILURES = {
     "no driver": ({"driver": 0}, ["no NVIDIA driver", "install a current NVIDIA driver", "accelnn[cuda13]"]),
@@ -129,6 +156,31 @@ FAILURES = {
     "numba's own": (
         {"cupy": fake_cupy(), "numba_cuda": fake_numba_cuda("Built-in")},
         ["NVIDIA's package numba-cuda is not installed", 'pip install "accelnn[cuda13]"'],
+    ),
+    "NumPy too new": (
+        {"cupy": fake_cupy(), "versions": ("2.5.0", "0.30.4"), **NVIDIA},
+        ["numba-cuda 0.30.4 does not work with NumPy 2.5.0", 'pip install "numpy<2.5"'],
+    ),
+    "GPU too old": ({"cupy": fake_cupy(capability=(6, 1)), **NVIDIA}, ["compute capability 6.1 and 7.0 is needed"]),
+    "GPU too old for CUDA 13": (
+        {"cupy": fake_cupy(capability=(7, 0)), **NVIDIA},
+        ["device 1 has compute capability 7.0, which CUDA 13 no longer knows", 'pip install "accelnn[cuda12]"'],
+    ),
+    "GPU too new for CUDA 12": (
+        {"driver": 12080, "cupy": fake_cupy(runtime=12080, capability=(10, 0)), **NVIDIA},
+        ["device 1 has compute capability 10.0, and our kernels need CUDA 13 on it", "accelnn[cuda13]"],
+    ),
+    "cuBLAS missing": (
+        {"cupy": fake_cupy(), "library": with_cause(BackendError("long"), RuntimeError("no libcublas.so")), **NVIDIA},
+        ["cuBLAS cannot be loaded (RuntimeError: no libcublas.so)", 'pip install "accelnn[cuda13]"'],
+    ),
+    "cuda-core missing": (
+        {"cupy": fake_cupy(), "kernel": ModuleNotFoundError("No module named 'cuda.core'"), **NVIDIA},
+        ["kernels cannot be compiled (ModuleNotFoundError: No module named 'cuda.core')", "pip install"],
+    ),
+    "nvJitLink missing": (
+        {"cupy": fake_cupy(), "kernel": RuntimeError("nvJitLink library is not available\nmore"), **NVIDIA},
+        ["kernels cannot be compiled (RuntimeError: nvJitLink library is not available)", "pip install"],
     ),
     "no cuBLAS": (
         {"cupy": fake_cupy(ones=raising(ImportError("libcublas.so.13: cannot open"))), **NVIDIA},
@@ -223,17 +275,101 @@ def test_a_backend_of_the_wrong_type_is_an_error(spec):
         get_backend(spec)
 
 
-def test_the_environment_describes_a_gpu(gpu):
+def test_versions_that_fit(machine):
+    for versions in (("2.4.6", "0.30.4"), ("2.5.1", "0.31.0"), ("2.3.0rc1", "0.30.0")):
+        machine(cupy=fake_cupy(), numba_cuda=fake_numba_cuda(), versions=versions)
+        assert cuda_packages.numba_problem(13000) is None
+
+
+def test_a_numba_cuda_without_metadata_is_tried(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setitem(sys.modules, "numba.cuda", fake_numba_cuda())
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert cuda_packages.numba_problem(13000) is None
+
+
+def test_the_memory_of_a_device_can_be_limited(gpu):
+    pool = sys.modules["cupy"].get_default_memory_pool()
+    cuda = get_backend("cuda:1", memory_limit_bytes=1 << 30)
+    assert FakeDevice.log[-3:] == [("enter", 1), ("limit", 1 << 30), ("exit", 1)]
+    assert get_backend(cuda) is cuda
+    assert pool.limit == 1 << 30
+    assert get_backend(cuda, memory_limit_bytes=np.int64(5)) is cuda
+    assert pool.limit == 5
+    get_backend("auto", memory_limit_bytes=0)
+    assert pool.limit == 0
+
+
+@pytest.mark.parametrize("backend", ["cpu", Backend("cpu", "cpu", np)])
+def test_the_memory_of_a_cpu_cannot_be_limited(backend):
+    with pytest.raises(ArgumentError, match="memory_limit_bytes is 5: leave it out"):
+        get_backend(backend, memory_limit_bytes=5)
+
+
+def test_auto_that_is_the_cpu_has_nothing_to_limit(machine):
+    assert get_backend("auto", memory_limit_bytes=5).name == "cpu"
+
+
+def test_a_limit_that_is_none_is_an_error():
+    with pytest.raises(ArgumentError, match="memory_limit_bytes is -1"):
+        get_backend("auto", memory_limit_bytes=-1)
+    for limit in (1.5, "8 GB", True):
+        with pytest.raises(ArgumentTypeError, match="memory_limit_bytes is"):
+            get_backend("auto", memory_limit_bytes=limit)
+
+
+def test_the_environment_describes_a_gpu(gpu, monkeypatch):
+    monkeypatch.setattr(cuda_details, "nvidia_driver", lambda: "580.65.06")
     cuda = describe_environment()["backends"]["cuda"]
     assert (cuda["usable"], cuda["cause"], cuda["remedy"]) == (True, None, None)
     assert cuda["details"] == {
         "name": "Fake GPU",
-        "memory_bytes": 8 << 30,
         "compute_capability": "9.0",
+        "memory_bytes": 8 << 30,
+        "memory_free_bytes": 6 << 30,
+        "memory_limit_bytes": None,
+        "devices": 2,
+        "driver": "580.65.06",
         "driver_cuda": "13.0",
         "runtime_cuda": "13.0",
         "cupy": "14.2.0",
+        "numba_cuda": "0.30.4",
     }
+
+
+class ManagementLibrary:
+    """NVML, which knows the version of the driver unless it fails."""
+
+    def __init__(self, init=0, version=0):
+        self._init, self._version, self.shut_down = init, version, False
+
+    def nvmlInit_v2(self):
+        return self._init
+
+    def nvmlSystemGetDriverVersion(self, text, size):
+        text.value = b"580.65.06"
+        return self._version
+
+    def nvmlShutdown(self):
+        self.shut_down = True
+
+
+def test_the_version_of_the_driver(monkeypatch):
+    working = ManagementLibrary()
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: working)
+    assert cuda_details.nvidia_driver() == "580.65.06"
+    assert working.shut_down
+    for broken_library in (ManagementLibrary(init=9), ManagementLibrary(version=3)):
+        monkeypatch.setattr(ctypes, "CDLL", lambda name, library=broken_library: library)
+        assert cuda_details.nvidia_driver() is None
+    monkeypatch.setattr(ctypes, "CDLL", raising(OSError("libnvidia-ml.so.1")))
+    assert cuda_details.nvidia_driver() is None
+
+
+def test_a_package_without_a_version():
+    assert cuda_details._version("accelnn-no-such-package") is None
 
 
 def test_the_environment_says_why_there_is_no_gpu(machine):

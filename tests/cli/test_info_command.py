@@ -4,7 +4,7 @@ import pytest
 from command_line import error_of, run, run_json
 
 import accelnn
-from accelnn.arrays import cuda_probe
+from accelnn.arrays import cuda_details, cuda_probe
 
 
 def test_json_is_the_environment() -> None:
@@ -20,6 +20,50 @@ def test_what_is_not_usable_says_why_and_what_to_install(monkeypatch: pytest.Mon
     lines = run("info").stdout.splitlines()
     assert "backend  cpu: usable" in lines
     assert "backend  cuda: not usable, no driver; to use it, install one" in lines
+
+
+DETAILS = {
+    "name": "NVIDIA H100 80GB HBM3",
+    "compute_capability": "9.0",
+    "memory_bytes": 85 << 30,
+    "memory_free_bytes": 79 << 30,
+    "memory_limit_bytes": None,
+    "devices": 1,
+    "driver": "580.65.06",
+    "driver_cuda": "13.0",
+    "runtime_cuda": "13.0",
+    "cupy": "14.2.0",
+    "numba_cuda": "0.30.4",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {},
+            [
+                "backend  cuda: usable",
+                "device   NVIDIA H100 80GB HBM3, compute capability 9.0",
+                "memory   85.0 GiB, 79.0 GiB free",
+                "cuda     driver 580.65.06 for CUDA 13.0, CUDA 13.0, CuPy 14.2.0, numba-cuda 0.30.4",
+            ],
+        ),
+        ({"devices": 8}, ["device   NVIDIA H100 80GB HBM3, compute capability 9.0, the first of 8 devices"]),
+        ({"memory_limit_bytes": 3 << 29}, ["memory   85.0 GiB, 79.0 GiB free, of which accelnn may take 1.5 GiB"]),
+        (
+            {"driver": None, "numba_cuda": None},
+            ["cuda     driver of unknown version for CUDA 13.0, CUDA 13.0, CuPy 14.2.0, numba-cuda of unknown version"],
+        ),
+    ],
+    ids=["plain", "devices", "limit", "unknown"],
+)
+def test_a_device_that_works(monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], expected: list[str]) -> None:
+    monkeypatch.setattr(cuda_probe, "find_problem", lambda index=0: None)
+    monkeypatch.setattr(cuda_details, "describe_device", lambda index: DETAILS | changes)
+    lines = run("info").stdout.splitlines()
+    for line in expected:
+        assert line in lines
 
 
 def test_people_see_what_decides_the_speed() -> None:

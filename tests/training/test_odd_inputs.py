@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from accelnn import SGD, Dense, Sequential
-from accelnn.arrays import Backend
 from accelnn.errors import AccelnnWarning, ArgumentError, ArgumentTypeError
 from accelnn.training import inputs
 from tests.training.parity import check_same_weights, dense
@@ -238,11 +237,27 @@ class OnDevice:
 
 
 def test_an_array_on_another_device_is_refused():
-    with pytest.raises(ArgumentTypeError, match=r"x is .*another device than the model; copy it to the host"):
+    with pytest.raises(ArgumentTypeError, match=r"x, of type OnDevice, lies on cuda:0 and the model on cpu: copy it"):
         trained(OnDevice())
 
 
-def test_an_array_of_the_models_device_is_copied_to_the_host(monkeypatch):
-    backend = Backend("cuda", "cuda:0", np)
-    monkeypatch.setattr(Backend, "to_host", lambda self, values: F)
-    assert inputs.host_array("x", OnDevice(), backend) is F
+class Tensor:
+    """A tensor of another library on the host, which has DLPack and nothing else."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __dlpack__(self, **options):
+        return self.values.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return (1, 0)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_tensors_on_the_host_are_not_copied(dtype):
+    x = POSITIVE.astype(dtype)
+    assert np.shares_memory(inputs.checked_x(Tensor(x), Sequential([Dense(3)])), x)
+    model = trained(Tensor(x), Tensor(LABELS), sample_weight=Tensor(W))
+    check_same_weights(trained(x, LABELS, sample_weight=W), model, 1e-15)
+    np.testing.assert_array_equal(model.predict(Tensor(x)), model.predict(x))

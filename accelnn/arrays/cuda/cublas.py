@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accelnn.arrays import cuda_probe
+from accelnn.arrays.cuda_problem import INSTALL_DRIVER, install_line, reason
 from accelnn.errors import BackendError, invalid, unknown_name
 
 CUDA_TYPE = {"float32": 0, "float64": 1, "bfloat16": 14}
@@ -201,8 +202,8 @@ def load_library() -> Any:
         library = ctypes.CDLL(pathfinder.load_nvidia_dynamic_lib("cublas").abs_path)
         _declare(library)
     except (ImportError, RuntimeError, OSError, AttributeError) as error:
-        install = cuda_probe.install_line(cuda_probe.driver_version() or 13000)
-        raise BackendError(f"cuBLAS cannot be loaded ({cuda_probe.reason(error)}); to fix it, {install}") from error
+        install = install_line(cuda_probe.driver_version() or 13000)
+        raise BackendError(f"cuBLAS cannot be loaded ({reason(error)}); to fix it, {install}") from error
     return library
 
 
@@ -217,7 +218,7 @@ _LOGGING = "set CUBLAS_LOGINFO_DBG=1 and CUBLAS_LOGDEST_DBG=stderr to see what c
 _OTHER = "this device or this cuBLAS cannot do it; try precision 'float32', or "
 _REMEDIES = {
     "CUBLAS_STATUS_NOT_INITIALIZED": "the handle is closed, or the driver or the device does not answer: "
-    + cuda_probe.INSTALL_DRIVER,
+    + INSTALL_DRIVER,
     "CUBLAS_STATUS_ALLOC_FAILED": "the device has no memory left; use a smaller batch or free what else is there",
     "CUBLAS_STATUS_NOT_SUPPORTED": _OTHER + _LOGGING,
     "CUBLAS_STATUS_ARCH_MISMATCH": _OTHER + _LOGGING,
