@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from accelnn import errors
+    from accelnn import errors, plotting
     from accelnn.arrays import Backend, describe_environment, get_backend
     from accelnn.data import Dataset, load_dataset
     from accelnn.network import (
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     )
 
 _ROOMS = {
-    "accelnn": ("errors",),
+    "accelnn": ("errors", "plotting"),
     "accelnn.arrays": ("Backend", "describe_environment", "get_backend"),
     "accelnn.data": ("Dataset", "load_dataset"),
     "accelnn.network": (
@@ -90,6 +90,7 @@ __all__ = [
     "get_backend",
     "load_dataset",
     "load_model",
+    "plotting",
     "schedules",
     "warmup",
 ]

@@ -7,7 +7,7 @@ from accelnn.data.idx import find_idx_files, read_idx
 from accelnn.data.labels import Targets, encode_targets
 from accelnn.data.mnist import MissingDataError
 from accelnn.data.npz import read_npz, read_npz_features
-from accelnn.data.planar import flower_points
+from accelnn.data.planar import flower_points, planar_points
 
 __all__ = [
     "CsvTable",
@@ -19,6 +19,7 @@ __all__ = [
     "find_idx_files",
     "flower_points",
     "load_dataset",
+    "planar_points",
     "read_csv",
     "read_idx",
     "read_npz",

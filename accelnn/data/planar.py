@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from accelnn.data.dataset import Dataset, Rows, parted_dataset, split_dataset
+from accelnn.errors import ArgumentError, unknown_name
 
 N_POINTS = 400
 Points = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
@@ -39,38 +39,47 @@ def load_flower() -> Dataset:
     return parted_dataset("flower", rows, rows, source="computed (seed 1)")
 
 
-def _circles(generators: Any, seed: int) -> Any:
-    return generators.make_circles(N_POINTS, factor=0.5, noise=0.1, random_state=seed)
-
-
-def _moons(generators: Any, seed: int) -> Any:
-    return generators.make_moons(N_POINTS, noise=0.2, random_state=seed)
-
-
-def _blobs(generators: Any, seed: int) -> Any:
-    return generators.make_blobs(N_POINTS, n_features=2, centers=4, random_state=seed)
-
-
-def _gaussian_quantiles(generators: Any, seed: int) -> Any:
-    return generators.make_gaussian_quantiles(n_samples=N_POINTS, n_features=2, n_classes=2, cov=0.5, random_state=seed)
-
-
-PLANAR_SETS: dict[str, Callable[[Any, int], Any]] = {
-    "circles": _circles,
-    "moons": _moons,
-    "blobs": _blobs,
-    "gaussian_quantiles": _gaussian_quantiles,
+PLANAR_SETS: dict[str, dict[str, Any]] = {
+    "circles": {"factor": 0.5, "noise": 0.1},
+    "moons": {"noise": 0.2},
+    "blobs": {"centers": 4},
+    "gaussian_quantiles": {"cov": 0.5, "n_classes": 2},
 }
+"""The generators of scikit-learn, ``make_<name>``, and what their options are unless others are given."""
+
+_TWO_FEATURES = {"blobs": {"n_features": 2}, "gaussian_quantiles": {"n_features": 2}}
+
+
+def planar_points(name: str, n_points: int = N_POINTS, *, seed: int = 0, **options: Any) -> Points:
+    """Return points drawn by scikit-learn: ``x (n_points, 2)`` float64 and ``y (n_points,)`` int64.
+
+    ``name`` is "circles", "moons", "blobs" or "gaussian_quantiles". ``seed`` (0 to 4294967295) gives, number for
+    number, the points that ``sklearn.datasets.make_<name>`` draws right after ``numpy.random.seed(seed)``, or with
+    ``random_state=seed``. ``options`` are further arguments of that function, such as ``noise`` or ``centers``; those
+    not given are the ones in ``PLANAR_SETS``.
+
+    Raises ``ArgumentError`` for an unknown name, and if scikit-learn refuses an argument.
+    """
+    if name not in PLANAR_SETS:
+        raise unknown_name("name", name, PLANAR_SETS)
+    from sklearn import datasets
+
+    make = getattr(datasets, f"make_{name}")
+    try:
+        fixed = _TWO_FEATURES.get(name, {})
+        x, y = make(n_samples=n_points, random_state=seed, **fixed, **(PLANAR_SETS[name] | options))
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"scikit-learn cannot draw these points: {error}") from error
+    return np.asarray(x, np.float64), np.asarray(y, np.int64)
 
 
 def load_planar(name: str, *, seed: int, test_fraction: float) -> Dataset:
-    """Return 400 points drawn by scikit-learn's generator ``make_<name>``, split at random.
+    """Return the 400 points of ``planar_points(name, seed=seed)``, split at random.
 
     ``name`` is a key of ``PLANAR_SETS``; blobs has four classes, the others two. ``seed`` fixes both
     the points and the split; ``test_fraction`` of them is the test part.
     """
-    from sklearn import datasets
-
-    x, y = PLANAR_SETS[name](datasets, seed)
     source = f"scikit-learn make_{name} (seed {seed})"
-    return split_dataset(name, Rows(x, y), test_fraction=test_fraction, seed=seed, source=source)
+    return split_dataset(
+        name, Rows(*planar_points(name, seed=seed)), test_fraction=test_fraction, seed=seed, source=source
+    )
