@@ -27,7 +27,8 @@ FLAGS = [
 def test_the_flags_are_the_documented_ones() -> None:
     documented = {
         "train": "--dataset --data-dir --hidden --activation --optimizer --learning-rate --epochs --batch-size "
-        "--dropout --l2 --schedule --early-stopping --backend --dtype --runner --threads --precision --seed --save --plot --json",
+        "--dropout --l2 --schedule --early-stopping --backend --dtype --runner --threads --precision --seed --save "
+        "--plot --json",
         "evaluate": "--dataset --data-dir --backend --json",
         "predict": "--input --output --backend --json",
         "bench": "--hidden --activation --optimizer --batch-size --backend --dtype --threads --seconds --plot --json",
