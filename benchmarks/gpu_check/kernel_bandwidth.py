@@ -26,9 +26,12 @@ LEAST_S = 4.0
 """With less time left no further kernel is begun."""
 
 NOT_MEASURED = frozenset(
-    {"advance", "add_parts", "sum_weights", "inverse_deviation", "running_average", "copy", "rescaling"}
+    {
+        *("advance", "add_parts", "sum_weights", "inverse_deviation", "running_average", "copy", "rescaling"),
+        *("copy_parameters", "dense_forward", "dense_forward_gathered", "dense_backward", "dense_backward_gathered"),
+    }
 )
-"""Kinds whose work is small in every network, or that few networks have."""
+"""Kinds whose work is small in every network, that few networks have, or that compute rather than move memory."""
 
 
 @dataclass(frozen=True)

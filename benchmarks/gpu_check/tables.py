@@ -110,6 +110,13 @@ def ratios(ours: Results, other: Results) -> list[float]:
     return [theirs / mine for mine, theirs in zip(ours["us_of_rounds"], other["us_of_rounds"], strict=False)]
 
 
+def _dense_layers(sections: Mapping[str, Any]) -> Iterator[str]:
+    for name, r in results_of(sections, "dense_layers").items():
+        forms = (f"{form} {r[form]['us_per_step'][0]:.1f} us" for form in ("fused", "products"))
+        times = r["products_over_fused"]
+        yield f"{name}: {', '.join(forms)}: {times:.2f} times, up to {r['largest_multiplications']:,} multiplications"
+
+
 def _anatomy(sections: Mapping[str, Any]) -> Iterator[str]:
     for name, r in results_of(sections, "step_anatomy").items():
         if name.startswith("step "):
@@ -175,6 +182,7 @@ _PARTS = {
     "facts": _facts,
     "bandwidth of kernels": _bandwidth,
     "matrix products": _gemm,
+    "a step with fused dense layers": _dense_layers,
     "throughput": _throughput,
     "a step and an epoch": _anatomy,
     "targets": _targets,
