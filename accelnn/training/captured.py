@@ -145,6 +145,7 @@ class CapturedRunner:
             for array, kept in zip(changed, before, strict=True):
                 array[...] = kept
         self.device.synchronize()
+        self.net.copy_parameters()
 
     def _place_tables(self) -> None:
         real, n_keys = self._network.dtype, 2 * self._network.n_dropout

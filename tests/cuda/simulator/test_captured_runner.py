@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from accelnn_kernels.cuda.simulated_accesses import to_bfloat16
 from simulated_device import SimulatedDevice
 
 from accelnn import (
@@ -23,6 +24,7 @@ from accelnn import (
     Sequential,
 )
 from accelnn.training import captured, fit, fused_layers
+from accelnn.training.data import TrainingData
 
 N_ROWS, N_IN, BATCH_SIZE = 22, 5, 8
 """The last of the three batches of an epoch has 6 rows: fewer than the others."""
@@ -181,6 +183,22 @@ def test_bfloat16_products_keep_float32_weights(on_device):
         on_device, lambda: [dense(8, "relu"), dense(3, "softmax")], inputs().astype(np.float32), labels(),
         dtype="float32", precision="bf16", tolerance=2e-2, epochs=1,
     )  # fmt: skip
+
+
+def test_a_graph_that_is_recorded_in_the_middle_of_an_epoch_leaves_no_trace():
+    model = Sequential([dense(8, "relu"), dense(3, "softmax")], n_in=N_IN, dtype="float32", seed=0, backend="cpu")
+    state = fit.OptimizerState.fresh(Adam(0.5), model)
+    data = TrainingData(inputs().astype(np.float32), labels())
+    runner = captured.CapturedRunner(
+        model, data, "cross_entropy", state.optimizer, state.moments, 8, precision="bf16", device=SimulatedDevice()
+    )
+    runner.train(0, 1, np.full((1, 6), 0.5), np.zeros((1, 0, 2), np.uint32))
+    before = [array.copy() for array in (model.arena.values, *state.moments)]
+    runner._run_once()
+    for array, kept in zip((model.arena.values, *state.moments), before, strict=True):
+        np.testing.assert_array_equal(array, kept)
+    copy = runner.net.memory.array_at(runner.net.memory.copy)
+    np.testing.assert_array_equal(copy, to_bfloat16(model.arena.values))
 
 
 def test_data_larger_than_the_device_is_streamed(on_device, monkeypatch):
