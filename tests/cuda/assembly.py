@@ -15,19 +15,26 @@ BLOCKS = {"float32": 4, "bfloat16": 4, "float64": 2}
 ROWS = "a thread reads several rows of its columns before it adds: loads in flight instead of threads"
 WIDE = "a thread keeps 16 bytes of each of several arrays"
 
+OPERANDS = "a thread keeps eight fours of operands: loads in flight, and blocks of 512 threads are few"
+
 EXCEPTIONS = {
     **{
-        (kind, element): (2, ROWS)
-        for kind in ("activation_gradient", "column_sums", "column_squares", "batch_norm_sums")
+        (kind, element): (3, ROWS)
+        for kind in ("column_sums", "column_squares", "batch_norm_sums")
         for element in ("float32", "bfloat16")
     },
+    **{("activation_gradient", element): (2, ROWS) for element in ("float32", "bfloat16")},
+    ("batch_norm_sums", "bfloat16"): (2, WIDE),
+    ("batch_norm_gradient", "bfloat16"): (3, WIDE),
+    ("layer_norm", "bfloat16"): (3, WIDE),
+    **{("layer_norm_gradient", element): (2, WIDE) for element in ("float32", "bfloat16")},
+    **{("loss", element): (3, WIDE) for element in ("float32", "bfloat16")},
+    ("update", "bfloat16"): (3, WIDE),
     **{
-        (kind, element): (2, WIDE)
-        for kind in ("batch_norm", "batch_norm_gradient", "layer_norm", "layer_norm_gradient")
+        (kind, element): (2, OPERANDS)
+        for kind in ("dense_forward", "dense_forward_gathered", "dense_backward", "dense_backward_gathered")
         for element in ("float32", "bfloat16")
     },
-    **{(kind, element): (3, WIDE) for kind in ("loss", "update") for element in ("float32", "bfloat16")},
-    ("activation_gradient", "float64"): (1, ROWS),
 }
 """(kind, element): (fewer blocks, the reason)."""
 
@@ -35,6 +42,9 @@ WIDE_LOAD = re.compile(r"\bld\.global\.(v2\.[bfu]64|v4\.[bfu]32)")
 FLOAT64 = re.compile(r"\b[a-z][\w.]*\.f64|\.f64")
 READS_FLOAT64 = re.compile(r"ld\.global(\.v2)?\.f64|cvt\.rn\.f32\.f64|\.f64")
 """What a kernel may do to inputs in float64 that computes in float32: a declaration of registers has no instruction."""
+
+FROM_FLOAT64 = re.compile(r"(gather_rows|dense_\w+_gathered(\.\w+)?)\.float64\.")
+"""Names of kernels whose inputs may be in float64."""
 
 FLOAT_ATOMIC = re.compile(r"\b(?:atom|red)\.[\w.]*\.b?f(?:16|32|64)")
 
@@ -61,7 +71,8 @@ def _of_the_assembler(kernel: CudaKernel, ptx: str, compute_capability: tuple[in
 
 def _of_the_ptx(kernel: CudaKernel, ptx: str) -> list[str]:
     names = kernel.python.__code__.co_names
-    loads_wide = any(name.startswith("load_wide") for name in names)
+    fours_are_wide = kernel.kind.startswith("dense_") and kernel.element != "bfloat16"
+    loads_wide = fours_are_wide or any(name.startswith("load_wide") for name in names)
     found = {
         "computes in float64": kernel.element != "float64" and _computes_in_float64(kernel, ptx),
         "has local memory": ".local" in ptx,
@@ -73,5 +84,5 @@ def _of_the_ptx(kernel: CudaKernel, ptx: str) -> list[str]:
 
 
 def _computes_in_float64(kernel: CudaKernel, ptx: str) -> bool:
-    allowed = READS_FLOAT64.fullmatch if kernel.name.startswith("gather_rows.float64.") else lambda instruction: None
+    allowed = READS_FLOAT64.fullmatch if FROM_FLOAT64.match(kernel.name) else lambda instruction: None
     return any(not allowed(found) for found in FLOAT64.findall(ptx))

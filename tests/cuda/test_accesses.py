@@ -17,15 +17,16 @@ NUMBERS = np.array([0.0, -0.0, 1.0, -1.5, 3.14159, 1e-40, -65504.0, 3.4e38, np.i
 
 
 def on_the_cpu(element):
-    """Return the four accesses as functions that Python can call, compiled with the CPU's decorator."""
+    """Return the five accesses as functions that Python can call, compiled with the CPU's decorator."""
     compiled = compiled_accesses(element, intrinsic)
     load, store = compiled["load"], compiled["store"]
-    load_wide, store_wide = compiled["load_wide"], compiled["store_wide"]
+    load_wide, store_wide, load_four = compiled["load_wide"], compiled["store_wide"], compiled["load_four"]
     return {
         "load": njit(lambda address, index: load(address, index)),
         "store": njit(lambda address, index, value: store(address, index, value)),
         "load_wide": njit(lambda address, index, values: load_wide(address, index, values)),
         "store_wide": njit(lambda address, index, values: store_wide(address, index, values)),
+        "load_four": njit(lambda address, index, values: load_four(address, index, values)),
     }
 
 
@@ -70,6 +71,15 @@ def test_wide_accesses_move_the_same_elements(make, element):
     access["store_wide"](target.ctypes.data, 2 * width, values)
     np.testing.assert_array_equal(target[: 2 * width], 0)
     np.testing.assert_array_equal(target[2 * width :], source[width : 2 * width])
+
+
+@pytest.mark.parametrize("element", ["float32", "float64", "bfloat16", "int64", "uint8"])
+def test_four_elements_are_read_at_once(make, element):
+    source = memory(np.arange(16) + 1, element)
+    for first in (0, 4, 12):
+        values = np.zeros(4, real_of(element))
+        make(element)["load_four"](source.ctypes.data, first, values)
+        np.testing.assert_array_equal(values, np.arange(first, first + 4) + 1)
 
 
 def nearest_bfloat16(value):
@@ -130,6 +140,8 @@ def test_the_simulator_refuses_addresses_that_a_device_would_refuse(offset):
     access = simulated_accesses("float32")
     with pytest.raises(ValueError, match="no multiple of 16"):
         access["load_wide"](whole.ctypes.data + offset, 0, np.zeros(4, np.float32))
+    with pytest.raises(ValueError, match="no multiple of 16"):
+        access["load_four"](whole.ctypes.data + offset, 0, np.zeros(4, np.float32))
     if offset < 4:
         with pytest.raises(ValueError, match="no multiple of 4"):
             access["store"](whole.ctypes.data + offset, 0, np.float32(0))

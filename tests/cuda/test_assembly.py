@@ -96,7 +96,7 @@ def test_the_check_finds_spills():
 
 def test_the_check_finds_too_many_registers(monkeypatch):
     kernel = cuda_kernel("update", "adam", "float32")
-    monkeypatch.setitem(REGISTERS, 3, 16)
+    monkeypatch.setitem(REGISTERS, 4, 16)
     (found,) = objections(kernel, (9, 0))
     assert "registers, 16 are allowed" in found
 

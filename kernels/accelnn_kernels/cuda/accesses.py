@@ -24,8 +24,14 @@ _NUMBER = {"float32": types.float32, "float64": types.float64, "int64": types.in
 
 
 def compiled_accesses(element: str, intrinsic: Any) -> dict[str, Any]:
-    """Return ``load``, ``store``, ``load_wide`` and ``store_wide`` for elements of this dtype."""
-    makers = {"load": _loader, "store": _storer, "load_wide": _wide_loader, "store_wide": _wide_storer}
+    """Return ``load``, ``store``, ``load_wide``, ``store_wide`` and ``load_four`` for elements of this dtype."""
+    makers = {
+        "load": _loader,
+        "store": _storer,
+        "load_wide": _wide_loader,
+        "store_wide": _wide_storer,
+        "load_four": _four_loader,
+    }
     return {name: intrinsic(make(element)) for name, make in makers.items()}
 
 
@@ -69,7 +75,7 @@ def _storer(element):
 def _wide_loader(element):
     def load_wide(typing_context, address, index, values):
         def codegen(context, builder, signature, arguments):
-            pointer = _pointer(builder, *arguments[:2], ITEMSIZE[element], _vector(element))
+            pointer = _pointer(builder, *arguments[:2], ITEMSIZE[element], _vector(element, width_of(element)))
             items = _unpacked(builder, builder.load(pointer, align=WIDE_BYTES), element)
             slots = _slots(context, builder, signature.args[2], arguments[2], width_of(element))
             for item, slot in zip(items, slots, strict=True):
@@ -81,12 +87,34 @@ def _wide_loader(element):
     return load_wide
 
 
+def _four_loader(element):
+    """Return a loader of four elements: one access, or two where they have more than 16 bytes."""
+    of_an_access = min(4, width_of(element))
+    size_bytes = of_an_access * ITEMSIZE[element]
+
+    def load_four(typing_context, address, index, values):
+        def codegen(context, builder, signature, arguments):
+            items = []
+            for first in range(0, 4, of_an_access):
+                place = builder.add(arguments[1], ir.Constant(_INT[8], first))
+                pointer = _pointer(builder, arguments[0], place, ITEMSIZE[element], _vector(element, of_an_access))
+                items += _unpacked(builder, builder.load(pointer, align=size_bytes), element)
+            slots = _slots(context, builder, signature.args[2], arguments[2], 4)
+            for item, slot in zip(items, slots, strict=True):
+                builder.store(item, slot)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, values), codegen
+
+    return load_four
+
+
 def _wide_storer(element):
     def store_wide(typing_context, address, index, values):
         def codegen(context, builder, signature, arguments):
             slots = _slots(context, builder, signature.args[2], arguments[2], width_of(element))
             vector = _packed(builder, [builder.load(slot) for slot in slots], element)
-            pointer = _pointer(builder, *arguments[:2], ITEMSIZE[element], _vector(element))
+            pointer = _pointer(builder, *arguments[:2], ITEMSIZE[element], _vector(element, width_of(element)))
             builder.store(vector, pointer, align=WIDE_BYTES)
             return context.get_dummy_value()
 
@@ -107,11 +135,11 @@ def _slots(context, builder, array_type, array, width):
     return [builder.gep(data, [_word(i)]) for i in range(width)]
 
 
-def _vector(element):
-    """Return what a wide access moves. As eight 16-bit numbers it would become two accesses of half the width."""
+def _vector(element, count):
+    """Return what an access to ``count`` elements moves: as eight 16-bit numbers it would become two accesses."""
     if element == "bfloat16":
-        return ir.VectorType(_INT[4], 4)
-    return ir.VectorType(_MODEL[element], width_of(element))
+        return ir.VectorType(_INT[4], count // 2)
+    return ir.VectorType(_MODEL[element], count)
 
 
 def _unpacked(builder, vector, element):
@@ -131,7 +159,7 @@ def _packed(builder, values, element):
             builder.or_(builder.lshr(low, _word(16)), builder.and_(high, _word(0xFFFF0000)))
             for low, high in zip(bits[::2], bits[1::2], strict=True)
         ]
-    vector = ir.Constant(_vector(element), ir.Undefined)
+    vector = ir.Constant(_vector(element, width_of(element)), ir.Undefined)
     for i, value in enumerate(values):
         vector = builder.insert_element(vector, value, _word(i))
     return vector

@@ -18,26 +18,32 @@ def gather_rows(x, stride, indices, n_indices, rows, columns, out, scale, offset
     The threads of a block with one ``threadIdx.y`` share a row.
     """
     first = load_int(cursor, 1) + ahead * rows if cursor != 0 else 0
-    for i in range(cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y, rows, cuda.gridDim.x * cuda.blockDim.y):
+    i = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+    while i < rows:
         row = load_int(indices, first + i) * stride
         if columns % width != 0:
-            for j in range(cuda.threadIdx.x, columns, cuda.blockDim.x):
+            j = cuda.threadIdx.x
+            while j < columns:
                 store(out, i * columns + j, real(load_source(x, row + j)) * scale + offset)
+                j += cuda.blockDim.x
         elif source_width <= width and is_aligned(x) and row % source_width == 0:
             gather_by_wide_reads(x, row, columns, out, i * columns, scale, offset)
         else:
             gather_by_elements(x, row, columns, out, i * columns, scale, offset)
+        i += cuda.gridDim.x * cuda.blockDim.y
 
 
 def gather_by_wide_reads(x, row, columns, out, start, scale, offset):
     """Write a row from element ``row`` of ``x`` on to element ``start`` of ``out``; both begin at 16 bytes."""
     values, loaded = cuda.local.array(width, real), cuda.local.array(source_width, source_type)
-    for j in range(cuda.threadIdx.x * width, columns, cuda.blockDim.x * width):
+    j = width * cuda.threadIdx.x
+    while j < columns:
         for part in range(width // source_width):
             load_wide_source(x, row + j + part * source_width, loaded)
             for k in range(source_width):
                 values[part * source_width + k] = real(loaded[k]) * scale + offset
         store_wide(out, start + j, values)
+        j += width * cuda.blockDim.x
 
 
 def gather_by_elements(x, row, columns, out, start, scale, offset):
@@ -48,10 +54,12 @@ def gather_by_elements(x, row, columns, out, start, scale, offset):
     that the first access brings into the L1 cache has the others.
     """
     values = cuda.local.array(width, real)
-    for j in range(cuda.threadIdx.x * width, columns, cuda.blockDim.x * width):
+    j = width * cuda.threadIdx.x
+    while j < columns:
         for k in range(width):
             values[k] = real(load_source(x, row + j + k)) * scale + offset
         store_wide(out, start + j, values)
+        j += width * cuda.blockDim.x
 
 
 def gather_shape(arguments, element):
@@ -66,22 +74,28 @@ def gather_shape(arguments, element):
 def copy(source_values, target_values, size):
     """Copy ``size`` elements between buffers that begin at multiples of 16 bytes."""
     values = cuda.local.array(width, real)
-    for i in range(first_element(), size // width, all_threads()):
+    units, i = size // width, first_element()
+    while i < units:
         load_wide(source_values, i * width, values)
         store_wide(target_values, i * width, values)
-    for i in range(size // width * width + first_element(), size, all_threads()):
+        i += all_threads()
+    i = units * width + first_element()
+    if i < size:  # fewer elements are left than any launch has threads
         store(target_values, i, load(source_values, i))
 
 
 def rescaling(x, y, size, scale, offset):
     """Write x * scale + offset to ``y (size,)``; both begin at multiples of 16 bytes and may be the same."""
     values = cuda.local.array(width, real)
-    for i in range(first_element(), size // width, all_threads()):
+    units, i = size // width, first_element()
+    while i < units:
         load_wide(x, i * width, values)
         for k in range(width):
             values[k] = values[k] * scale + offset
         store_wide(y, i * width, values)
-    for i in range(size // width * width + first_element(), size, all_threads()):
+        i += all_threads()
+    i = units * width + first_element()
+    if i < size:  # fewer elements are left than any launch has threads
         store(y, i, load(x, i) * scale + offset)
 
 

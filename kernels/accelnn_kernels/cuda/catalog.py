@@ -31,7 +31,7 @@ import numpy as np
 
 from accelnn_kernels import activations, compiler, dropout, losses, notice, optimizers
 from accelnn_kernels.compiler import bind
-from accelnn_kernels.cuda import kinds, shapes, target
+from accelnn_kernels.cuda import dense_shapes, kinds, shapes, target
 from accelnn_kernels.cuda.shapes import real_of, width_of
 
 logger = logging.getLogger("accelnn")
@@ -81,7 +81,8 @@ class CudaKernel:
 
     def ptx(self, compute_capability: tuple[int, int]) -> str:
         """Return the PTX for a compute capability, e.g. (9, 0); the entry is called ``kernel``."""
-        return target.compile_ptx(self.python, self.argument_dtypes, compute_capability)
+        max_threads = kinds.KINDS[self.kind].max_threads
+        return target.compile_ptx(self.python, self.argument_dtypes, compute_capability, max_threads)
 
     def assembled(self, compute_capability: tuple[int, int]) -> target.Assembled:
         """Compile and assemble, without the cache."""
@@ -106,13 +107,15 @@ class CudaKernel:
 def cuda_kernel(kind: str, variant: str, element: str) -> CudaKernel:
     """Return the kernel of ``kind`` (a key of ``kinds.KINDS``) for ``variant`` and the dtype of the batch's arrays.
 
-    Kinds and variants are those of the CPU's catalog.
+    Kinds and variants are those of the CPU's catalog, and those of :mod:`accelnn_kernels.cuda.dense`: activations,
+    dtypes of the data, or both as ``"relu.uint8"``.
     """
     scope = _scope(element)
     template, formulas = kinds.KINDS[kind].template(variant)
-    if kind == "gather_rows":
-        scope |= target.accesses(variant, "_source")
-        scope |= {"source_width": width_of(variant), "source_type": np.dtype(variant).type}
+    if kind in kinds.GATHERING:
+        source = variant.rpartition(".")[2]
+        scope |= target.accesses(source, "_source")
+        scope |= {"source_width": width_of(source), "source_type": np.dtype(source).type}
     scope |= {name: scope[formula] for name, formula in formulas.items()}
     return CudaKernel(bind(template, scope, f"{kind}.{variant}.{element}"), kind, element, variant)
 
@@ -137,6 +140,8 @@ def _names(element: str) -> dict[str, Any]:
         "real": np.dtype(real).type,
         "word": np.uint32,
         "flag_type": np.int32,
+        "int32": np.int32,
+        "int64": np.int64,
         "width": width_of(element),
         "real_width": width_of(real),
         "block_threads": shapes.THREADS,
@@ -146,6 +151,7 @@ def _names(element: str) -> dict[str, Any]:
         **target.accesses(real, "_real"),
         **target.accesses("int64", "_int"),
         **activations.CONSTANTS,
+        **dense_shapes.constants(real),
     }
 
 

@@ -24,13 +24,16 @@ def dropout(x, y, rows, columns, first_row, key_0, key_1, rate, keys, cursor, ah
         first, second = word(load_int(keys, place)), word(load_int(keys, place + 1))
     start, size, bound = first_row * columns, rows * columns, word(threshold)
     values = cuda.local.array(width, real)
-    for i in range(first_element(), size // width, all_threads()):
+    units, i = size // width, first_element()
+    while i < units:
         load_wide(x, i * width, values)
         number = word((start + i * width) & 4294967295)
         for k in range(width):
             values[k] = kept(values[k], word(number + word(k)), first, second, bound, keep_scale)
         store_wide(y, i * width, values)
-    for i in range(size // width * width + first_element(), size, all_threads()):
+        i += all_threads()
+    i = units * width + first_element()
+    if i < size:  # fewer elements are left than any launch has threads
         number = word((start + i) & 4294967295)
         store(y, i, kept(load(x, i), number, first, second, bound, keep_scale))
 

@@ -13,8 +13,8 @@ def activation_gradient(d, z, a, db, rows, columns, parts, counter):
     nothing else.
     """
     sums = cuda.local.array(width, real)
-    stripe, n_stripes = cuda.blockIdx.x, count_stripes(columns)
-    while stripe < n_stripes:
+    stripe = cuda.blockIdx.x
+    while first_column(stripe, columns) < columns:
         column = own_column(stripe, columns)
         count = count_own_columns(column, columns)
         clear_columns(sums)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from accelnn_kernels.cuda import (
     batches,
+    dense,
+    dense_gradients,
+    dense_products,
     dropout,
     elementwise,
     gradients,
@@ -28,11 +31,16 @@ EXTRA = (
 )  # fmt: skip
 """The parameters behind those of the CPU's kernels; :mod:`accelnn_kernels.cuda.catalog` says what they mean."""
 
-WITHOUT_CPU_NAMESAKE = frozenset({"advance", "copy_parameters"})
+WITHOUT_CPU_NAMESAKE = frozenset({"advance", "copy_parameters", *dense.KINDS, *dense_gradients.KINDS})
 """Kinds that only a device needs."""
+
+GATHERING = frozenset({"gather_rows", "dense_forward_gathered", "dense_backward_gathered"})
+"""Kinds that read rows of the data: their variant, or the last part of it, is the data's dtype."""
 
 KINDS = {
     **batches.KINDS,
+    **dense.KINDS,
+    **dense_gradients.KINDS,
     **dropout.KINDS,
     **elementwise.KINDS,
     **gradients.KINDS,
@@ -47,6 +55,9 @@ TEMPLATES = (
     *threads.TEMPLATES,
     *stripes.TEMPLATES,
     *batches.TEMPLATES,
+    *dense_products.TEMPLATES,
+    *dense.TEMPLATES,
+    *dense_gradients.TEMPLATES,
     *dropout.TEMPLATES,
     *elementwise.TEMPLATES,
     *softmax.TEMPLATES,

@@ -15,11 +15,13 @@ def layer_norm(x, gamma, beta, y, rows, columns, epsilon):
     """Normalize every row over its columns: y = gamma * x_hat + beta."""
     x_, gamma_, beta_ = cuda.local.array(width, real), cuda.local.array(width, real), cuda.local.array(width, real)
     clear_columns(x_)
-    for first in range(cuda.blockIdx.x * cuda.blockDim.y, rows, cuda.gridDim.x * cuda.blockDim.y):
+    first = cuda.blockIdx.x * cuda.blockDim.y
+    while first < rows:
         row = first + cuda.threadIdx.y
         start, end = row * columns, columns if row < rows else 0  # threads without a row come to the sums as well
         mean, inverse = row_statistics(x, start, end, columns, epsilon)
-        for stripe in range(count_stripes(end)):
+        stripe = 0
+        while first_column(stripe, columns) < end:
             column = own_column(stripe, columns)
             count = count_own_columns(column, columns)
             load_columns_real(gamma, column, count, gamma_)
@@ -29,27 +31,31 @@ def layer_norm(x, gamma, beta, y, rows, columns, epsilon):
                 for k in range(width):
                     x_[k] = gamma_[k] * ((x_[k] - mean) * inverse) + beta_[k]
                 store_columns(y, start + column, count, x_)
+            stripe += 1
+        first += cuda.gridDim.x * cuda.blockDim.y
 
 
 def row_statistics(x, start, end, columns, epsilon):
     """Return mean and 1 / sqrt(variance + epsilon) of a row; a thread without a row has end = 0."""
     x_ = cuda.local.array(width, real)
-    total, squares = real(0), real(0)
-    for stripe in range(count_stripes(end)):
+    total, squares, stripe = real(0), real(0), 0
+    while first_column(stripe, columns) < end:
         column = own_column(stripe, columns)
         count = count_own_columns(column, columns)
         if count > 0:
             load_columns(x, start + column, count, x_)
             for k in range(width):
                 total += x_[k] if k < count else real(0)
-    mean = sum_of_row(total) / real(columns)
-    for stripe in range(count_stripes(end)):
+        stripe += 1
+    mean, stripe = sum_of_row(total) / real(columns), 0
+    while first_column(stripe, columns) < end:
         column = own_column(stripe, columns)
         count = count_own_columns(column, columns)
         if count > 0:
             load_columns(x, start + column, count, x_)
             for k in range(width):
                 squares += (x_[k] - mean) * (x_[k] - mean) if k < count else real(0)
+        stripe += 1
     return mean, inverse_root(sum_of_row(squares) / real(columns) + epsilon)
 
 
@@ -66,16 +72,20 @@ def layer_norm_gradient(dy, x, gamma, dx, dgamma, dbeta, rows, columns, epsilon,
     to_dbeta = dbeta if cuda.gridDim.y == 1 else parts + own + columns * (16 // real_width)
     clear_columns(first_dgamma)
     clear_columns(first_dbeta)
-    for stripe in range(1, count_stripes(columns)):
+    stripe = 1
+    while first_column(stripe, columns) < columns:
         column = own_column(stripe, columns)
         store_columns_real(to_dgamma, column, count_own_columns(column, columns), first_dgamma)
         store_columns_real(to_dbeta, column, count_own_columns(column, columns), first_dbeta)
-    for first in range(cuda.blockIdx.y * cuda.blockDim.y, rows, all_row_threads()):
+        stripe += 1
+    first = cuda.blockIdx.y * cuda.blockDim.y
+    while first < rows:
         row = first + cuda.threadIdx.y
         start, end = row * columns, columns if row < rows else 0
         mean, inverse = row_statistics(x, start, end, columns, epsilon)
         total, weighted = gradient_statistics(dy, x, gamma, start, end, columns, mean, inverse)
-        for stripe in range(count_stripes(columns)):
+        stripe = 0
+        while first_column(stripe, columns) < columns:
             column = own_column(stripe, columns)
             count = count_own_columns(column, columns)
             own_count = count if row < rows else 0
@@ -88,6 +98,8 @@ def layer_norm_gradient(dy, x, gamma, dx, dgamma, dbeta, rows, columns, epsilon,
             else:
                 add_to_memory(dgamma_, to_dgamma, column, count)
                 add_to_memory(dbeta_, to_dbeta, column, count)
+            stripe += 1
+        first += all_row_threads()
     column = own_column(0, columns)
     add_over_block(first_dgamma)
     add_over_block(first_dbeta)
@@ -100,8 +112,8 @@ def layer_norm_gradient(dy, x, gamma, dx, dgamma, dbeta, rows, columns, epsilon,
 def gradient_statistics(dy, x, gamma, start, end, columns, mean, inverse):
     """Return the means of dy * gamma and of dy * gamma * x_hat over a row."""
     dy_, x_, gamma_ = cuda.local.array(width, real), cuda.local.array(width, real), cuda.local.array(width, real)
-    total, weighted = real(0), real(0)
-    for stripe in range(count_stripes(end)):
+    total, weighted, stripe = real(0), real(0), 0
+    while first_column(stripe, columns) < end:
         column = own_column(stripe, columns)
         count = count_own_columns(column, columns)
         load_columns_real(gamma, column, count, gamma_)
@@ -112,6 +124,7 @@ def gradient_statistics(dy, x, gamma, start, end, columns, mean, inverse):
                 if k < count:
                     total += dy_[k] * gamma_[k]
                     weighted += dy_[k] * gamma_[k] * ((x_[k] - mean) * inverse)
+        stripe += 1
     return sum_of_row(total) / real(columns), sum_of_row(weighted) / real(columns)
 
 
@@ -158,17 +171,21 @@ def add_up_blocks(parts, columns, dgamma, dbeta, counter):
     if not is_last_block(counter + 8 * group, min(16, blocks - first)):
         return
     me, threads = thread_of_block(), cuda.blockDim.x * cuda.blockDim.y
-    for j in range(me, 2 * columns, threads):
+    j = me
+    while j < 2 * columns:
         total = sum_of_parts(parts, first, min(first + 16, blocks), 1, 2 * columns, j)
         store_real(parts, first * 2 * columns + j, total)
+        j += threads
     if groups > 1 and not is_last_block(counter + 8 * groups, groups):
         return
-    for j in range(me, 2 * columns, threads):
+    j = me
+    while j < 2 * columns:
         total = sum_of_parts(parts, 0 if groups > 1 else first, blocks if groups > 1 else 1, 16, 2 * columns, j)
         if j < columns:
             store_real(dgamma, j, total)
         else:
             store_real(dbeta, j - columns, total)
+        j += threads
 
 
 def row_shape(arguments, element):

@@ -13,15 +13,19 @@ def column_sums(x, rows, columns, sums, parts, counter):
     """Write the sum of the rows of ``x (rows, columns)`` to ``sums (columns,)``."""
     x_, totals = cuda.local.array(width, real), cuda.local.array(width, real)
     clear_columns(x_)
-    for stripe in range(cuda.blockIdx.x, count_stripes(columns), cuda.gridDim.x):
+    stripe = cuda.blockIdx.x
+    while first_column(stripe, columns) < columns:
         column = own_column(stripe, columns)
         count = count_own_columns(column, columns)
         clear_columns(totals)
-        for row in range(first_row(), rows if count > 0 else 0, all_row_threads()):
+        row = first_row() if count > 0 else rows
+        while row < rows:
             load_columns(x, row * columns + column, count, x_)
             for k in range(width):
                 totals[k] += x_[k]
+            row += all_row_threads()
         finish_sums(totals, sums, stripe, columns, parts, counter)
+        stripe += cuda.gridDim.x
 
 
 def column_squares(x, mean, rows, columns, sums, parts, counter):
@@ -29,22 +33,28 @@ def column_squares(x, mean, rows, columns, sums, parts, counter):
     x_, mean_ = cuda.local.array(width, real), cuda.local.array(width, real)
     totals = cuda.local.array(width, real)
     clear_columns(x_)
-    for stripe in range(cuda.blockIdx.x, count_stripes(columns), cuda.gridDim.x):
+    stripe = cuda.blockIdx.x
+    while first_column(stripe, columns) < columns:
         column = own_column(stripe, columns)
         count = count_own_columns(column, columns)
         load_columns_real(mean, column, count, mean_)
         clear_columns(totals)
-        for row in range(first_row(), rows if count > 0 else 0, all_row_threads()):
+        row = first_row() if count > 0 else rows
+        while row < rows:
             load_columns(x, row * columns + column, count, x_)
             for k in range(width):
                 totals[k] += (x_[k] - mean_[k]) * (x_[k] - mean_[k])
+            row += all_row_threads()
         finish_sums(totals, sums, stripe, columns, parts, counter)
+        stripe += cuda.gridDim.x
 
 
 def inverse_deviation(variance, size, epsilon, inverse):
     """Write 1 / sqrt(variance + epsilon) to ``inverse (size,)``, both real."""
-    for i in range(first_element(), size, all_threads()):
+    i = first_element()
+    while i < size:
         store_real(inverse, i, inverse_root(load_real(variance, i) + epsilon))
+        i += all_threads()
 
 
 def batch_norm(x, mean, inverse, gamma, beta, y, rows, columns):
@@ -53,18 +63,22 @@ def batch_norm(x, mean, inverse, gamma, beta, y, rows, columns):
     mean_, inverse_ = cuda.local.array(width, real), cuda.local.array(width, real)
     gamma_, beta_ = cuda.local.array(width, real), cuda.local.array(width, real)
     clear_columns(x_)
-    for stripe in range(cuda.blockIdx.x, count_stripes(columns), cuda.gridDim.x):
+    stripe = cuda.blockIdx.x
+    while first_column(stripe, columns) < columns:
         column = own_column(stripe, columns)
         count = count_own_columns(column, columns)
         load_columns_real(mean, column, count, mean_)
         load_columns_real(inverse, column, count, inverse_)
         load_columns_real(gamma, column, count, gamma_)
         load_columns_real(beta, column, count, beta_)
-        for row in range(first_row(), rows if count > 0 else 0, all_row_threads()):
+        row = first_row() if count > 0 else rows
+        while row < rows:
             load_columns(x, row * columns + column, count, x_)
             for k in range(width):
                 x_[k] = gamma_[k] * ((x_[k] - mean_[k]) * inverse_[k]) + beta_[k]
             store_columns(y, row * columns + column, count, x_)
+            row += all_row_threads()
+        stripe += cuda.gridDim.x
 
 
 def batch_norm_sums(dy, x, mean, inverse, dgamma, dbeta, rows, columns, parts, counter):
@@ -74,20 +88,24 @@ def batch_norm_sums(dy, x, mean, inverse, dgamma, dbeta, rows, columns, parts, c
     dgamma_, dbeta_ = cuda.local.array(width, real), cuda.local.array(width, real)
     clear_columns(dy_)
     clear_columns(x_)
-    for stripe in range(cuda.blockIdx.x, count_stripes(columns), cuda.gridDim.x):
+    stripe = cuda.blockIdx.x
+    while first_column(stripe, columns) < columns:
         column = own_column(stripe, columns)
         count = count_own_columns(column, columns)
         load_columns_real(mean, column, count, mean_)
         load_columns_real(inverse, column, count, inverse_)
         clear_columns(dgamma_)
         clear_columns(dbeta_)
-        for row in range(first_row(), rows if count > 0 else 0, all_row_threads()):
+        row = first_row() if count > 0 else rows
+        while row < rows:
             load_columns(dy, row * columns + column, count, dy_)
             load_columns(x, row * columns + column, count, x_)
             for k in range(width):
                 dgamma_[k] += dy_[k] * ((x_[k] - mean_[k]) * inverse_[k])
                 dbeta_[k] += dy_[k]
+            row += all_row_threads()
         finish_two_sums(dgamma_, dbeta_, dgamma, dbeta, stripe, columns, parts, counter)
+        stripe += cuda.gridDim.x
 
 
 def batch_norm_gradient(dy, x, mean, inverse, gamma, dgamma, dbeta, dx, rows, columns, n):
@@ -100,7 +118,8 @@ def batch_norm_gradient(dy, x, mean, inverse, gamma, dgamma, dbeta, dx, rows, co
     clear_columns(dy_)
     clear_columns(x_)
     share = real(1) / real(n)
-    for stripe in range(cuda.blockIdx.x, count_stripes(columns), cuda.gridDim.x):
+    stripe = cuda.blockIdx.x
+    while first_column(stripe, columns) < columns:
         column = own_column(stripe, columns)
         count = count_own_columns(column, columns)
         load_columns_real(mean, column, count, mean_)
@@ -112,19 +131,24 @@ def batch_norm_gradient(dy, x, mean, inverse, gamma, dgamma, dbeta, dx, rows, co
             stretch[k] *= dy_[k]
             slope[k] *= share * dy_[k]
             shift[k] *= share
-        for row in range(first_row(), rows if count > 0 else 0, all_row_threads()):
+        row = first_row() if count > 0 else rows
+        while row < rows:
             load_columns(dy, row * columns + column, count, dy_)
             load_columns(x, row * columns + column, count, x_)
             for k in range(width):
                 x_[k] = stretch[k] * (dy_[k] - (shift[k] + (x_[k] - mean_[k]) * slope[k]))
             store_columns(dx, row * columns + column, count, x_)
+            row += all_row_threads()
+        stripe += cuda.gridDim.x
 
 
 def running_average(average, value, size, momentum):
     """Compute average <- momentum * average + (1 - momentum) * value, all real."""
-    for i in range(first_element(), size, all_threads()):
+    i = first_element()
+    while i < size:
         old = load_real(average, i)
         store_real(average, i, momentum * old + (real(1) - momentum) * load_real(value, i))
+        i += all_threads()
 
 
 TEMPLATES = normalization.TEMPLATES

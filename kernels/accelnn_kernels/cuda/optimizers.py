@@ -16,11 +16,13 @@ def update_arena(parameters, gradients, moments_1, moments_2, hyper, size, curso
     h = hyper_row(cursor, ahead)
     h0, h1, h2 = load_real(hyper, h), load_real(hyper, h + 1), load_real(hyper, h + 2)
     h3, h4, h5 = load_real(hyper, h + 3), load_real(hyper, h + 4), load_real(hyper, h + 5)
+    units = size // width  # ahead of the branches of clip_factor, it costs fewer registers
     factor = clip_factor(squares, clip_norm)
     p_, g_ = cuda.local.array(real_width, real), cuda.local.array(real_width, real)
     m_, v_ = cuda.local.array(real_width, real), cuda.local.array(real_width, real)
     copies = cuda.local.array(width, real)
-    for i in range(first_element(), size // width, all_threads()):
+    i = first_element()
+    while i < units:
         for part in range(width // real_width):
             start = i * width + part * real_width
             load_wide_real(parameters, start, p_)
@@ -33,7 +35,9 @@ def update_arena(parameters, gradients, moments_1, moments_2, hyper, size, curso
             store_moments(moments_1, moments_2, start, m_, v_)
         if copy != 0:
             store_wide(copy, i * width, copies)
-    for i in range(size // width * width + first_element(), size, all_threads()):
+        i += all_threads()
+    i = size // width * width + first_element()
+    if i < size:  # fewer elements are left than any launch has threads
         m = load_real(moments_1, i) if n_moments() > 0 else real(0)
         v = load_real(moments_2, i) if n_moments() > 1 else real(0)
         g = load_real(gradients, i) * factor
@@ -101,19 +105,22 @@ def penalize(gradients, parameters, size, l1, l2, limit, parts, counter, result,
     """
     g_, p_ = cuda.local.array(real_width, real), cuda.local.array(real_width, real)
     half = l2 * real(0.5)
-    penalty = real(0)
+    penalty, i = real(0), first_element()
     wide = size // real_width if is_aligned(gradients) and is_aligned(parameters) else 0
-    for i in range(first_element(), wide, all_threads()):
+    while i < wide:
         load_wide_real(gradients, i * real_width, g_)
         load_wide_real(parameters, i * real_width, p_)
         for k in range(real_width):
             g_[k] = penalized(g_[k], p_[k], l1, l2, limit)
             penalty += (l1 + half * abs(p_[k])) * abs(p_[k])
         store_wide_real(gradients, i * real_width, g_)
-    for i in range(wide * real_width + first_element(), size, all_threads()):
+        i += all_threads()
+    i = wide * real_width + first_element()
+    while i < size:
         p = load_real(parameters, i)
         store_real(gradients, i, penalized(load_real(gradients, i), p, l1, l2, limit))
         penalty += (l1 + half * abs(p)) * abs(p)
+        i += all_threads()
     has_total, total = launch_sum(penalty, parts, counter)
     if has_total and thread_of_block() == 0:
         slot = load_int(cursor, 0) + ahead
@@ -128,12 +135,14 @@ def sum_of_squares(values, size, parts, counter, result):
     infinity (on the CPU the sum is in float64): clipping to a norm then makes the gradient 0.
     """
     v_ = cuda.local.array(real_width, real)
-    total = real(0)
-    for i in range(first_element(), size // real_width, all_threads()):
+    total, units, i = real(0), size // real_width, first_element()
+    while i < units:
         load_wide_real(values, i * real_width, v_)
         for k in range(real_width):
             total += v_[k] * v_[k]
-    for i in range(size // real_width * real_width + first_element(), size, all_threads()):
+        i += all_threads()
+    i = units * real_width + first_element()
+    if i < size:  # fewer elements are left than any launch has threads
         total += load_real(values, i) * load_real(values, i)
     has_total, total = launch_sum(total, parts, counter)
     if has_total and thread_of_block() == 0:
@@ -143,23 +152,28 @@ def sum_of_squares(values, size, parts, counter, result):
 def scale(values, size, factor):
     """Multiply ``values (size,)``, reals, in place; they may begin anywhere."""
     v_ = cuda.local.array(real_width, real)
-    wide = size // real_width if is_aligned(values) else 0
-    for i in range(first_element(), wide, all_threads()):
+    wide, i = size // real_width if is_aligned(values) else 0, first_element()
+    while i < wide:
         load_wide_real(values, i * real_width, v_)
         for k in range(real_width):
             v_[k] *= factor
         store_wide_real(values, i * real_width, v_)
-    for i in range(wide * real_width + first_element(), size, all_threads()):
+        i += all_threads()
+    i = wide * real_width + first_element()
+    while i < size:
         store_real(values, i, load_real(values, i) * factor)
+        i += all_threads()
 
 
 def add_parts(parts, stride, n_parts, size, total):
     """Write the sum of ``n_parts`` vectors ``(size,)``, ``stride`` elements apart, to ``total``, in their order."""
-    for j in range(first_element(), size, all_threads()):
+    j = first_element()
+    while j < size:
         value = load_real(parts, j)
         for part in range(1, n_parts):
             value += load_real(parts, part * stride + j)
         store_real(total, j, value)
+        j += all_threads()
 
 
 def advance(cursor, steps, rows):

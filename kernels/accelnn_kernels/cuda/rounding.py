@@ -7,8 +7,10 @@ from accelnn_kernels.cuda.shapes import Kind, always, elements
 
 def copy_parameters(parameters, copy, size):
     """Write ``parameters (size,)``, reals, to ``copy`` as elements of the batch."""
-    for i in range(first_element(), size, all_threads()):
+    i = first_element()
+    while i < size:
         store(copy, i, load_real(parameters, i))
+        i += all_threads()
 
 
 KINDS = {"copy_parameters": Kind(always(copy_parameters), elements)}

@@ -45,11 +45,13 @@ class Kind(NamedTuple):
     template: returns, for a variant, the template and the formulas it binds (its name in the template: the formula's).
     shape: the rule for launches.
     other_shapes: the rules of variants that have another one.
+    max_threads: of a block, where the compiler has to save registers so that so many find room; else None.
     """
 
     template: Callable[[str], tuple[Callable, dict[str, str]]]
     shape: Rule
     other_shapes: Mapping[str, Rule] = MappingProxyType({})
+    max_threads: int | None = None
 
 
 def width_of(element: str) -> int:

@@ -14,7 +14,7 @@ _adding = threading.Lock()
 
 
 def simulated_accesses(element: str) -> dict[str, Any]:
-    """Return ``load``, ``store``, ``load_wide`` and ``store_wide`` for elements of this dtype."""
+    """Return ``load``, ``store``, ``load_wide``, ``store_wide`` and ``load_four`` for elements of this dtype."""
     width, stored = width_of(element), np.dtype("uint16" if element == "bfloat16" else element)
     decode, encode = (from_bfloat16, to_bfloat16) if element == "bfloat16" else (np.asarray, np.asarray)
 
@@ -30,7 +30,13 @@ def simulated_accesses(element: str) -> dict[str, Any]:
     def store_wide(address, index, values):
         _view(address, index, width, stored)[:] = encode(np.array(values[:], real_of(element)))
 
-    return {"load": load, "store": store, "load_wide": load_wide, "store_wide": store_wide}
+    def load_four(address, index, values):
+        of_an_access = min(4, width)
+        for first in range(0, 4, of_an_access):
+            values[first : first + of_an_access] = decode(_view(address, index + first, of_an_access, stored))
+
+    accesses = {"load": load, "store": store, "load_wide": load_wide, "store_wide": store_wide}
+    return accesses | {"load_four": load_four}
 
 
 def simulated_add(address: int, amount: int) -> int:

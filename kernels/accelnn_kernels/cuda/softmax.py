@@ -49,7 +49,8 @@ def softmax_gradient(d, z, a, db, rows, columns, parts, counter):
         first += all_row_threads()
     cuda.syncthreads()  # what the other threads of this block have written is visible from here on
     values, sums = cuda.local.array(width, real), cuda.local.array(width, real)
-    for stripe in range(count_stripes(columns)):
+    stripe = 0
+    while first_column(stripe, columns) < columns:
         column = own_column(stripe, columns)
         count = count_own_columns(column, columns)
         clear_columns(sums)
@@ -61,6 +62,7 @@ def softmax_gradient(d, z, a, db, rows, columns, parts, counter):
                 sums[k] += values[k]
             row += all_row_threads()
         finish_sums(sums, db, stripe, columns, parts, counter)
+        stripe += 1
 
 
 def softmax_gradient_of_row(d, a, start, end):

@@ -12,22 +12,24 @@ blocks have a power of two of threads in both directions.
 from __future__ import annotations
 
 
-def count_stripes(columns):
-    """Return over how many stripes the columns are spread."""
-    of_a_stripe = cuda.blockDim.x * (width if columns % width == 0 else 1)
-    return (columns + of_a_stripe - 1) // of_a_stripe
+def columns_of_a_thread(columns):
+    """Return how many neighbouring columns a thread does at once: ``width`` where rows begin at 16 bytes, else 1."""
+    return width if columns % width == 0 else 1
+
+
+def first_column(stripe, columns):
+    """Return the first column of a stripe; behind the last stripe, it lies behind the last column."""
+    return stripe * cuda.blockDim.x * columns_of_a_thread(columns)
 
 
 def own_column(stripe, columns):
     """Return the first column of this thread in a stripe; it may lie behind the last one."""
-    return (stripe * cuda.blockDim.x + cuda.threadIdx.x) * (width if columns % width == 0 else 1)
+    return (stripe * cuda.blockDim.x + cuda.threadIdx.x) * columns_of_a_thread(columns)
 
 
 def count_own_columns(column, columns):
     """Return how many columns a thread has whose first one is ``column``: ``width``, 1, or 0 behind the last one."""
-    if column >= columns:
-        return 0
-    return width if columns % width == 0 else 1
+    return columns_of_a_thread(columns) if column < columns else 0
 
 
 def first_row():
@@ -80,7 +82,7 @@ def add_over_block(values):
     if cuda.blockDim.y == 1:
         return
     sums = cuda.shared.array((width, block_threads), real)
-    me = thread_of_block()
+    me = word(thread_of_block())
     for k in range(width):
         sums[k, me] = values[k]
     half = cuda.blockDim.y // 2
@@ -88,30 +90,32 @@ def add_over_block(values):
         cuda.syncthreads()
         if cuda.threadIdx.y < half:
             for k in range(width):
-                sums[k, me] += sums[k, me + half * cuda.blockDim.x]
+                sums[k, me] += sums[k, word(me + half * cuda.blockDim.x)]
         half //= 2
     cuda.syncthreads()
     for k in range(width):
-        values[k] = sums[k, cuda.threadIdx.x]
+        values[k] = sums[k, word(cuda.threadIdx.x)]
     cuda.syncthreads()  # the next sums overwrite them
 
 
 def sum_of_parts(parts, first, end, step, length, j):
     """Return the sum of element ``j`` of the parts first, first + step... before ``end``, of ``length`` reals each."""
-    total = real(0)
-    for start in range(first, end, 16 * step):
+    total, part = real(0), first
+    while part < end:
         for k in range(16):  # so many are read at a time
-            if start + k * step < end:
-                total += load_real(parts, (start + k * step) * length + j)
+            if part + k * step < end:
+                total += load_real(parts, (part + k * step) * length + j)
+        part += 16 * step
     return total
 
 
 def add_parts_of_blocks(parts, sums, stripe, columns):
     """Write the sums of the parts (gridDim.y, columns) of all blocks of a stripe to ``sums``, one column a thread."""
-    of_a_stripe = cuda.blockDim.x * (width if columns % width == 0 else 1)
-    first = stripe * of_a_stripe + thread_of_block()
-    for j in range(first, min((stripe + 1) * of_a_stripe, columns), cuda.blockDim.x * cuda.blockDim.y):
+    j = first_column(stripe, columns) + thread_of_block()
+    end = min(first_column(stripe + 1, columns), columns)
+    while j < end:
         store_real(sums, j, sum_of_parts(parts, 0, cuda.gridDim.y, 1, columns, j))
+        j += cuda.blockDim.x * cuda.blockDim.y
 
 
 def finish_sums(values, sums, stripe, columns, parts, counter):
@@ -149,8 +153,8 @@ def finish_two_sums(values_1, values_2, sums_1, sums_2, stripe, columns, parts, 
 
 
 TEMPLATES = (
-    count_stripes, own_column, count_own_columns, first_row, all_row_threads, clear_columns, load_columns,
-    store_columns, load_columns_real, store_columns_real, add_over_block, sum_of_parts, add_parts_of_blocks,
-    finish_sums, finish_two_sums,
+    columns_of_a_thread, first_column, own_column, count_own_columns, first_row, all_row_threads, clear_columns,
+    load_columns, store_columns, load_columns_real, store_columns_real, add_over_block, sum_of_parts,
+    add_parts_of_blocks, finish_sums, finish_two_sums,
 )  # fmt: skip
 """Each may call those before it."""

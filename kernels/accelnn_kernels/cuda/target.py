@@ -33,12 +33,13 @@ def is_simulator() -> bool:
 
 
 def accesses(element: str, suffix: str = "") -> dict[str, Any]:
-    """Return ``load``, ``store``, ``load_wide`` and ``store_wide`` for elements of this dtype, by name.
+    """Return ``load``, ``store``, ``load_wide``, ``store_wide`` and ``load_four`` for elements of this dtype, by name.
 
     ``load(address, index)`` returns the value, in the dtype that ``shapes.real_of`` says. ``load_wide(address, index,
     values)`` fills a local array of that dtype with the ``shapes.width_of(element)`` elements from ``index`` on; the
     first one's address is a multiple of 16 bytes. ``store(address, index, value)`` and ``store_wide(address, index,
-    values)`` write them. ``suffix`` is appended to the names.
+    values)`` write them. ``load_four(address, index, values)`` reads four elements; the first one's address is a
+    multiple of what they take, or of 16 bytes if that is less. ``suffix`` is appended to the names.
     """
     return {f"{name}{suffix}": function for name, function in _accesses(element).items()}
 
@@ -131,15 +132,24 @@ class Assembled:
         return found
 
 
-def compile_ptx(function: Callable, dtypes: Iterable[np.dtype], compute_capability: tuple[int, int]) -> str:
+def compile_ptx(
+    function: Callable,
+    dtypes: Iterable[np.dtype],
+    compute_capability: tuple[int, int],
+    max_threads: int | None = None,
+) -> str:
     """Return the PTX of a kernel with arguments of these dtypes. Its entry is called ``kernel``.
+
+    ``max_threads``: how many threads a block has at most; the assembler then sees to it that they find registers.
 
     No device and no driver are needed. One thread compiles at a time. What Numba declares for its exceptions is left
     out: kernels raise none, and its names contain a counter, so that no code would ever be the same twice.
     """
     signature = types.void(*(getattr(types, dtype.name) for dtype in dtypes))
     with _without_device(compute_capability), _modules_once():
-        ptx, _ = cuda.compile(function, signature, cc=compute_capability, device=False, abi="numba", output="ptx")
+        ptx, _ = cuda.compile(
+            function, signature, cc=compute_capability, device=False, abi="numba", launch_bounds=max_threads
+        )
     ptx = re.sub(r"^\.common .*NumbaEnv.*;\n", "", ptx, flags=re.MULTILINE)
     entry = re.search(r"\.entry\s+(\w+)", ptx).group(1)
     return re.sub(rf"\b{entry}(?=\b|_param_)", "kernel", ptx)

@@ -80,9 +80,10 @@ def launch_sum(value, parts, counter):
         store_real(parts, cuda.blockIdx.x, total)
     if not is_last_block(counter, blocks):
         return False, total
-    value = real(0)
-    for block in range(thread_of_block(), blocks, cuda.blockDim.x * cuda.blockDim.y):
+    value, block = real(0), thread_of_block()
+    while block < blocks:
         value += load_real(parts, block)
+        block += cuda.blockDim.x * cuda.blockDim.y
     return True, block_sum(value)
 
 

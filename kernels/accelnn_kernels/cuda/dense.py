@@ -1,0 +1,173 @@
+"""Dense layers of small networks, forward: one launch for all of a layer.
+
+A captured step of a small network takes as long as its nodes and the latency inside of each, so what counts is that a
+layer is one node and that its loads are under way at the same time: see :mod:`accelnn_kernels.cuda.dense_products`, and
+:mod:`accelnn_kernels.cuda.dense_shapes` for how large the tiles are. Large layers belong to cuBLAS.
+
+A phase takes the number of its block and of all blocks, and does every tile whose number its block comes to. So the
+result does not depend on how many blocks there are, and a kernel may have several phases.
+"""
+
+from __future__ import annotations
+
+from accelnn_kernels import activations
+from accelnn_kernels.cuda import dense_shapes
+from accelnn_kernels.cuda.shapes import Kind
+
+
+def dense_forward(x, weight, bias, z, a, rows, n_in, n_out):
+    """Compute a <- g(x W + b) for ``x (rows, n_in)``, ``weight (n_in, n_out)`` and ``bias (n_out,)``, both real.
+
+    ``z (rows, n_out)`` gets x W + b if the derivative of g needs it, and is not used otherwise.
+    """
+    block, blocks, shape = cuda.blockIdx.x, cuda.gridDim.x, (int32(rows), int32(n_in), int32(n_out))
+    forward_phase(block, blocks, x, n_in, 0, weight, bias, z, a, shape, real(1), real(0))
+
+
+def dense_forward_gathered(x, stride, indices, weight, bias, z, a, rows, n_in, n_out, scale, offset, cursor, ahead):
+    """Do the same for rows of the data: x[indices[first : first + rows]] * scale + offset.
+
+    ``x``, ``stride``, ``first``, ``cursor`` and ``ahead`` are as in ``gather_rows``; the variant is
+    ``"activation.source"``. Values are scaled in reals and, other than in a batch of bfloat16, not rounded.
+    """
+    block, blocks, shape = cuda.blockIdx.x, cuda.gridDim.x, (int32(rows), int32(n_in), int32(n_out))
+    own = indices_of_batch(indices, cursor, ahead, rows)
+    forward_phase(block, blocks, x, stride, own, weight, bias, z, a, shape, scale, offset)
+
+
+def forward_phase(block, blocks, x, stride, indices, weight, bias, z, a, shape, scale, offset):
+    """Do this block's tiles of ``a``; ``shape`` is (rows, n_in, n_out)."""
+    addends = cuda.shared.array(dense_outputs, real)
+    sums, shift = cuda.local.array(16, real), cuda.local.array(4, real)
+    rows, n_in, n_out = shape
+    is_wide = begins_wide(x, stride) and begins_wide(weight, n_out) and (n_in & 3) == 0
+    tile, tiles = block, tiles_of(rows, n_out)
+    while tile < tiles:
+        row, column = tile_place(tile, n_out)
+        load_bias_of_tile(bias, int32(column + 4 * cuda.threadIdx.x), n_out, shift)
+        clear_sums(sums)
+        if is_wide:
+            add_wide_rows_by_weight(x, stride, indices, weight, shape, scale, offset, row, column, sums)
+        else:
+            add_rows_by_weight(x, stride, indices, weight, shape, scale, offset, row, column, sums)
+        add_bias(shift, sums)
+        add_groups(sums, addends)
+        turn = int32(0)
+        while turn < turns_of_outputs():
+            output = int32(thread_of_cube() + turn * threads_of_cube())
+            i, j = int32(row + row_of_output(output)), int32(column + column_of_output(output))
+            total = total_of(addends, output)
+            if output < outputs_of_tile() and i < rows and j < n_out:
+                keep_output(z, a, place_in_matrix(i, n_out, j), total)
+            turn = int32(turn + 1)
+        tile = int32(tile + blocks)
+
+
+def load_bias_of_tile(bias, column, n_out, shift):
+    """Fill ``shift`` with the bias of this thread's columns if it is in the first group, else with 0."""
+    for n in range(4):
+        shift[n] = real(0)
+        if cuda.threadIdx.z == 0:
+            shift[n] = load_real(bias, min(int32(column + n), int32(n_out - 1)))
+
+
+def add_bias(shift, sums):
+    """Add it. The loads were started before those of the product, so that nothing waits for them alone."""
+    for v in range(16):
+        sums[v] += shift[v & 3]
+
+
+def find_rows(indices, row, rows, stride, k, places):
+    """Fill ``places`` with where input k of this thread's four rows lies; behind the last row comes itself again."""
+    for m in range(4):
+        places[m] = row_place(indices, min(int32(row + 4 * cuda.threadIdx.y + m), int32(rows - 1)), stride) + k
+
+
+def add_wide_rows_by_weight(x, stride, indices, weight, shape, scale, offset, row, column, sums):
+    """Add this thread's part of x W for the tile at ``row, column``, 16 bytes at a time."""
+    left, right = cuda.local.array(16, real), cuda.local.array(16, real)
+    four, places = cuda.local.array(4, real), cuda.local.array(4, place_type)
+    rows, n_in, n_out = shape
+    find_rows(indices, row, rows, stride, 4 * cuda.threadIdx.z, places)
+    j, k = min(int32(column + 4 * cuda.threadIdx.x), int32(n_out - 4)), int32(4 * cuda.threadIdx.z)
+    while k < n_in:
+        for i in range(4):
+            load_four_real(weight, place_in_matrix(int32(k + i), n_out, j), right[4 * i : 4 * i + 4])
+        for m in range(4):
+            load_four_inputs(x, places[m], scale, offset, four)
+            for i in range(4):
+                left[4 * i + m] = four[i]
+        add_products(left, right, sums)
+        for m in range(4):
+            places[m] += 4 * cuda.blockDim.z
+        k = int32(k + 4 * cuda.blockDim.z)
+
+
+def add_rows_by_weight(x, stride, indices, weight, shape, scale, offset, row, column, sums):
+    """Do so number by number."""
+    left, right = cuda.local.array(4, real), cuda.local.array(4, real)
+    places = cuda.local.array(4, place_type)
+    rows, n_in, n_out = shape
+    find_rows(indices, row, rows, stride, cuda.threadIdx.z, places)
+    j, k = int32(column + 4 * cuda.threadIdx.x), int32(cuda.threadIdx.z)
+    while k < n_in:
+        for m in range(4):
+            left[m] = load_input(x, places[m], scale, offset)
+            places[m] += cuda.blockDim.z
+            right[m] = load_real(weight, place_in_matrix(k, n_out, min(int32(j + m), int32(n_out - 1))))
+        add_product(left, right, sums)
+        k = int32(k + cuda.blockDim.z)
+
+
+def keep_activation(z, a, place, value):
+    """Write an output."""
+    store(a, place, activation(value))
+
+
+def keep_both(z, a, place, value):
+    """Write an output and what it was computed from."""
+    store(z, place, value)
+    store(a, place, activation(value))
+
+
+BATCH = {
+    "load_four_inputs": "four_of_batch",
+    "load_input": "one_of_batch",
+    "row_place": "row_of_batch",
+    "place_type": "int32",
+    "inputs_or_ones": "replace_by_ones",
+}
+SOURCE = {
+    "load_four_inputs": "four_of_source",
+    "load_input": "one_of_source",
+    "row_place": "row_of_source",
+    "place_type": "int64",
+    "inputs_or_ones": "keep_inputs",
+}
+"""How rows of inputs are found and read."""
+
+
+def _forward(name):
+    keep = "keep_both" if name in activations.KEEPS_Z else "keep_activation"
+    return dense_forward, {"activation": name, "keep_output": keep, **BATCH}
+
+
+def _forward_gathered(variant):
+    name, _, _ = variant.partition(".")
+    return dense_forward_gathered, _forward(name)[1] | SOURCE
+
+
+TEMPLATES = (
+    load_bias_of_tile,
+    add_bias,
+    find_rows,
+    add_wide_rows_by_weight,
+    add_rows_by_weight,
+    keep_activation,
+    keep_both,
+    forward_phase,
+)
+KINDS = {
+    "dense_forward": Kind(_forward, dense_shapes.forward, max_threads=dense_shapes.MAX_THREADS),
+    "dense_forward_gathered": Kind(_forward_gathered, dense_shapes.forward, max_threads=dense_shapes.MAX_THREADS),
+}
