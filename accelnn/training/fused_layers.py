@@ -14,8 +14,12 @@ from accelnn_kernels import tables
 from accelnn.training.captured_layers import activation_gradient
 from accelnn.training.device_net import DeviceNet
 
-MAX_MULTIPLICATIONS = 1 << 25
-"""Multiplications of a layer's product, up to which its launch is expected to be faster than cuBLAS; not measured."""
+MAX_MULTIPLICATIONS = 1 << 26
+"""Multiplications of a layer's product up to which it is a launch of its own. A prediction; nothing was measured.
+
+Its threads read 128 bytes per 64 multiplications, so a multiprocessor does at most half of what it could, and 2^26 take
+about 5 us on an H100: what the launches take that cuBLAS needs beside it, for bias, activation and rows of the batch.
+"""
 
 
 def can_be_fused(net: DeviceNet) -> bool:

@@ -39,18 +39,6 @@ MIN_TILES = 96
 
 MAX_BLOCKS = 1 << 16
 
-MAX_PRODUCTS = 1 << 26
-"""Multiplications of a product up to which it is for these kernels rather than for cuBLAS.
-
-A thread reads 128 bytes per 64 multiplications, so an SM does at most half of what it could, and 2^26 take about 5 us:
-what the launches take that cuBLAS needs beside it, for the bias, the activation and the rows of the batch.
-"""
-
-
-def is_small(rows: int, n_in: int, n_out: int) -> bool:
-    """Return whether a dense layer is to be done by these kernels, by a prediction that was not measured."""
-    return rows * n_in * n_out <= MAX_PRODUCTS
-
 
 def constants(real: str) -> dict[str, int]:
     """Return the sizes of a block's shared arrays, by their names in the templates.
