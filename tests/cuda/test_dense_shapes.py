@@ -39,5 +39,5 @@ def test_launches_of_the_usual_small_network() -> None:
     assert dense_shapes.weight_gradient(layers[0], "float32") == ((100,), (8, 8, 8))
     assert [dense_shapes.backward(layer, "float32") for layer in layers[1:]] == [
         ((200,), (2, 4, 32)),
-        ((290,), (2, 1, 128)),
+        ((290,), (2, 1, 64)),
     ]

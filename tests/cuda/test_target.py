@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -212,3 +213,16 @@ def test_launches_follow_from_the_arguments_alone():
     shapes = [update.launch_shape(0, 0, 0, 0, 0, size, 0, 0, 0, 1.0, 0) for size in (0, 1, 1024, 1025, 10**9)]
     assert [shape.grid for shape in shapes] == [(1,), (1,), (1,), (2,), (1024,)]
     assert {shape.block for shape in shapes} == {(256,)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "variant", "element"),
+    [("gather_rows", "uint8", "bfloat16"), ("penalize", "", "float64"), ("dense_forward", "relu", "float32")],
+)
+def test_machine_code_takes_the_arguments_that_a_launch_passes(kind: str, variant: str, element: str) -> None:
+    """CuPy passes what ``argument_dtypes`` says, in this order, and nobody checks it on a device."""
+    kernel = cuda_kernel(kind, variant, element)
+    names = {"int64": "u64", "float32": "f32", "float64": "f64"}
+    declared = re.findall(r"\.param \.(\w+) kernel_param_(\d+)", kernel.ptx((9, 0)))
+    expected = [(names[dtype.name], str(i)) for i, dtype in enumerate(kernel.argument_dtypes)]
+    assert [(kind.replace("b64", "u64"), place) for kind, place in declared] == expected

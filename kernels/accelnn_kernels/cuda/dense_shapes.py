@@ -31,6 +31,9 @@ MAX_THREADS = 512
 MAX_LANES = 8
 """Threads side by side over a tile, in each direction; a thread has four rows and four columns."""
 
+MAX_GROUPS = 64
+"""Groups of threads over the terms of a sum: they are the third direction of a block, which CUDA allows so many."""
+
 MIN_COLUMN_LANES = 2
 """So that a row of a tile has the 32 bytes that memory moves at a time."""
 
@@ -77,7 +80,7 @@ def _shape(products: list[tuple[int, int, int]], of_a_step: int, element: str) -
     lanes = _lanes(products)
     terms = max(product[2] for product in products)
     room = THREADS_OF_WIDTH * width_of(real_of(element)) // (lanes[0] * lanes[1])
-    groups = min(room, _power_of_two(-(-terms // of_a_step)))
+    groups = min(room, MAX_GROUPS, _power_of_two(-(-terms // of_a_step)))
     return (max(1, min(_tiles(products, lanes), MAX_BLOCKS)),), (lanes[1], lanes[0], groups)
 
 

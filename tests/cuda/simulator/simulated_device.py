@@ -64,6 +64,7 @@ class SimulatedDevice:
 
     def launch(self, kernel: Any, arguments: tuple[float, ...]) -> None:
         grid, block = kernel.launch_shape(*arguments)
+        assert is_legal(grid, block), f"{kernel.name} {grid} {block}"
         typed = tuple(dtype.type(value) for dtype, value in zip(kernel.argument_dtypes, arguments, strict=True))
         self._start(kernel.name, lambda: target.simulate(kernel.python, grid, self._fewer(block), typed))
 
@@ -100,6 +101,15 @@ class SimulatedDevice:
     def _check_not_recording(self, done: str) -> None:
         if self._recorded is not None:
             raise RuntimeError(f"the device was {done} while a graph was recorded")
+
+
+def is_legal(grid: tuple[int, ...], block: tuple[int, ...]) -> bool:
+    """Return whether CUDA accepts a launch of this shape, on any device."""
+    grid, block = (*grid, 1, 1)[:3], (*block, 1, 1)[:3]
+    fits = all(
+        1 <= n <= most for n, most in zip((*grid, *block), (2**31 - 1, 65535, 65535, 1024, 1024, 64), strict=True)
+    )
+    return fits and math.prod(block) <= 1024
 
 
 class SimulatedGraph:
