@@ -8,8 +8,11 @@ from importlib.metadata import version
 
 import pytest
 
-CAPABILITIES = {"13": ((7, 5), (8, 0), (9, 0), (10, 0)), "12": ((7, 0), (7, 5), (8, 0), (9, 0))}
-"""By the major version of CUDA: 13 knows no sm_70 any more, and 12 compiles no atomic operation for sm_100."""
+CAPABILITIES = {"13": ((8, 0), (9, 0), (10, 0)), "12": ((7, 0), (7, 5), (8, 0), (9, 0))}
+"""By the major version of CUDA: 13 knows no sm_70 any more, and 12 compiles no atomic operation for sm_100.
+
+With 13, which runs in CI, sm_75 is left out to save minutes: make cuda12-check has it.
+"""
 
 
 def require_compiler() -> None:
