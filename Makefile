@@ -27,7 +27,7 @@ test: $(VENV)/.installed-test
 cuda-check: .venv-cuda/.installed
 	.venv-cuda/bin/python -c "import cuda.core, cupy, numba_cuda"
 	NUMBA_ENABLE_CUDASIM=1 .venv-cuda/bin/python -m pytest -n auto $(CUDA_COVERAGE) --cov-report= tests/cuda/simulator
-	.venv-cuda/bin/python -m pytest -n auto $(CUDA_COVERAGE) --cov-append --cov-report=term \
+	.venv-cuda/bin/python -m pytest -n auto --dist worksteal $(CUDA_COVERAGE) --cov-append --cov-report=term \
 		tests/cuda tests/arrays --ignore=tests/cuda/simulator
 
 # GPUs that CUDA 13 no longer knows: another gigabyte, so this is no part of the other checks.

@@ -92,7 +92,7 @@ def draw_curves(axes: Any, curves: Mapping[str, Sequence[float]], xlabel: str, y
     for (label, values), colour in zip(curves.items(), COLOURS, strict=False):
         axes.plot(range(len(values)), values, label=label, color=colour, marker="." if len(values) <= 30 else None)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    axes.locator_params(axis="x", integer=True)
+    axes.locator_params(axis="x", integer=True, nbins=6)
     axes.spines[["top", "right"]].set_visible(False)
     if len(curves) > 1:
         axes.legend(frameon=False)

@@ -183,10 +183,8 @@ def draw(
     figure = Figure(figsize=(9.0, 6.8), layout="constrained")
     (plane, perceptron_curve), (adaline_curve, logistic_curve) = figure.subplots(2, 2)
     x, y = points
-    for label, marker, colour in ((0, "o", COLOURS[0]), (1, "s", COLOURS[1])):
-        plane.scatter(
-            *x[y == label].T, marker=marker, color=colour, s=16, alpha=0.7, label=("setosa", "versicolor")[label]
-        )
+    for label, (name, marker) in enumerate((("setosa", "o"), ("versicolor", "s"))):
+        plane.scatter(*x[y == label].T, marker=marker, color=COLOURS[label], s=16, alpha=0.7, label=name)
     ends = np.array([x[:, 0].min(), x[:, 0].max()])
     for (name, (w, b)), style in zip(lines.items(), ("-", "--"), strict=True):
         plane.plot(ends, -(w[0] * ends + b) / w[1], style, color="black", label=name)
@@ -196,7 +194,7 @@ def draw(
     draw_curves(adaline_curve, {"": errors["loss"]}, "epoch", "sum of squared errors", "Adaline")
     curves = {name: history["loss"] for name, history in costs.items()}
     draw_curves(logistic_curve, curves, "epoch", "binary cross-entropy", "Logistic regression")
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=72)
 
 
 def line(model: Sequential, centre: Any = 0.0, spread: Any = 1.0) -> tuple[np.ndarray, float]:

@@ -21,7 +21,8 @@ from accelnn.cli import app
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PATH = re.compile(r"(?:accelnn|kernels|tests|docs|benchmarks)/[\w./-]*|Makefile|pyproject\.toml")
+PATH = re.compile(r"(?:accelnn|kernels|tests|docs|examples|benchmarks)/[\w./-]*|Makefile|pyproject\.toml")
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 NAMED_FILES = re.compile(r"`(\w+\.py)`")
 
 
@@ -63,6 +64,9 @@ def test_examples_run(document: Path) -> None:
 def run_line(line: str) -> None:
     """Run a shell line if it is one of ``accelnn``."""
     program, *arguments = shlex.split(line, comments=True)
+    if program == "python":  # tests/examples runs it
+        assert arguments[0].startswith("examples/"), f"no test knows {line!r}"
+        return
     if program != "accelnn":
         assert program == "make", f"no test knows {line!r}"
         return
@@ -106,6 +110,20 @@ def test_every_file_that_is_named_exists(document: Path) -> None:
     assert [path for path in PATH.findall(text) if not (ROOT / path).exists()] == []
     modules = {path.name for folder in ("accelnn", "kernels") for path in (ROOT / folder).rglob("*.py")}
     assert [name for name in NAMED_FILES.findall(text) if name not in modules] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_pictures_and_pages_that_are_linked_exist(document: Path) -> None:
+    targets = [document.parent / target for target in LINK.findall(document.read_text(encoding="utf-8"))]
+    assert [target for target in targets if not target.exists()] == []
+    assert [target for target in targets if target.suffix == ".png" and target.stat().st_size > 60_000] == []
+
+
+def test_every_example_and_every_picture_is_in_the_gallery() -> None:
+    text = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    scripts = {f"python {path.relative_to(ROOT)}" for path in (ROOT / "examples").glob("*.py")}
+    pictures = {f"({path.relative_to(ROOT / 'docs')})" for path in (ROOT / "docs" / "images").iterdir()}
+    assert [part for part in scripts - {"python examples/common.py"} | pictures if part not in text] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)

@@ -1,0 +1,74 @@
+"""One neuron: the rules against textbooks' numbers, a file that is larger than a batch, and checks that can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from tests.training.own_process import output_of
+
+Run = Callable[..., str]
+EXAMPLES = Path(__file__).parents[2] / "examples"
+LARGEST_MEMORY_BYTES = 800e6  # 10,000 rows of float64 alone would be 983 MB
+
+FULL_SIZE = f"""
+import resource, sys
+sys.path.insert(0, {str(EXAMPLES)!r})
+import one_neuron
+one_neuron.main(["--backend", "cpu"])
+unit = 1 if sys.platform == "darwin" else 1024
+print("most memory:", unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.fixture
+def one_neuron(example: Callable[[str], ModuleType]) -> ModuleType:
+    module = example("one_neuron")
+    example("common").arguments(None, [])  # forgets the figures of other examples
+    return module
+
+
+def test_the_perceptron_rule_on_paper(one_neuron: ModuleType) -> None:
+    # Step by step: (0, 0) is taken for 1, so b = -1; (2, 1) for 0, so w = (2, 1), b = 0; the second epoch: 0 and 1.
+    x, y = np.array([[0.0, 0.0], [2.0, 1.0]]), np.array([0, 1])
+    w, b, mistakes = one_neuron.perceptron_rule(x, y, eta=1.0, epochs=3)
+    assert (w.tolist(), b, mistakes) == ([2.0, 1.0], -1.0, [2, 1, 0])
+
+
+def test_few_rows(run_example: Run, tmp_path: Path) -> None:
+    picture = tmp_path / "neuron.png"
+    seen = run_example("one_neuron", "--rows", "1200", "--plot", str(picture))
+    assert "accelnn  [2, 2, 3, 2, 1, 0, 0, 0, 0, 0]" in seen
+    assert seen.endswith("all 13 figures are as expected\n")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_ten_thousand_rows_stay_in_their_file() -> None:
+    pytest.importorskip("resource", reason="this system does not tell how much memory a process took")
+    *_, last, memory = output_of(FULL_SIZE).splitlines()
+    assert last == "all 13 figures are as expected"
+    assert int(memory.rpartition(" ")[2]) < LARGEST_MEMORY_BYTES
+
+
+def test_pictures_differ_by_their_label(one_neuron: ModuleType, tmp_path: Path) -> None:
+    labels = one_neuron.write_pictures(tmp_path / "pictures.npy", 700)  # more than are written at a time
+    pictures = np.load(tmp_path / "pictures.npy")
+    assert (pictures.shape, pictures.dtype, labels.shape) == ((700, 64 * 64 * 3), np.uint8, (700,))
+    means = [pictures[labels == label].mean(axis=0) for label in (0, 1)]
+    assert np.ptp(means[1] - means[0]) > 12  # the pattern, once as it is and once as its negative
+
+
+def test_another_rule_is_found_out(
+    one_neuron: ModuleType, example: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = one_neuron.adaline_rule
+    monkeypatch.setattr(one_neuron, "adaline_rule", lambda x, y, eta, epochs: rule(x, y, 1.01 * eta, epochs))
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    one_neuron.adaline(x, np.sign(x[:, 0]), "cpu")
+    with pytest.raises(SystemExit, match=r"figures missed: .*Adaline, first four costs"):
+        example("common").finish()
