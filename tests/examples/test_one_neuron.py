@@ -1,4 +1,4 @@
-"""One neuron: the rules against textbooks' numbers, a file that is larger than a batch, and checks that can fail."""
+"""One neuron: the rules against textbooks' numbers, and checks that can fail."""
 
 from __future__ import annotations
 
@@ -9,20 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from tests.training.own_process import output_of
-
 Run = Callable[..., str]
-EXAMPLES = Path(__file__).parents[2] / "examples"
-LARGEST_MEMORY_BYTES = 800e6  # 10,000 rows of float64 alone would be 983 MB
-
-FULL_SIZE = f"""
-import resource, sys
-sys.path.insert(0, {str(EXAMPLES)!r})
-import one_neuron
-one_neuron.main(["--backend", "cpu"])
-unit = 1 if sys.platform == "darwin" else 1024
-print("most memory:", unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-"""
 
 
 @pytest.fixture
@@ -45,14 +32,6 @@ def test_few_rows(run_example: Run, tmp_path: Path) -> None:
     assert "accelnn  [2, 2, 3, 2, 1, 0, 0, 0, 0, 0]" in seen
     assert seen.endswith("all 13 figures are as expected\n")
     assert picture.read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.slow
-def test_ten_thousand_rows_stay_in_their_file() -> None:
-    pytest.importorskip("resource", reason="this system does not tell how much memory a process took")
-    *_, last, memory = output_of(FULL_SIZE).splitlines()
-    assert last == "all 13 figures are as expected"
-    assert int(memory.rpartition(" ")[2]) < LARGEST_MEMORY_BYTES
 
 
 def test_pictures_differ_by_their_label(one_neuron: ModuleType, tmp_path: Path) -> None:
