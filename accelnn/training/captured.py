@@ -12,6 +12,7 @@ from accelnn_kernels.optimizers import N_HYPER
 
 from accelnn.arrays.cuda.device import Device, Graph, cuda_device
 from accelnn.arrays.typing import Array
+from accelnn.errors import BackendError
 from accelnn.network.losses import resolve_loss
 from accelnn.network.network import Network
 from accelnn.training import captured_operations, step
@@ -21,6 +22,7 @@ from accelnn.training.device_memory import DeviceMemory
 from accelnn.training.device_net import DeviceNet, Inputs, Targets, Updates
 from accelnn.training.fused_layers import can_be_fused
 from accelnn.training.lowering import lower_into
+from accelnn.training.objective import USUAL, Objective
 from accelnn.training.optimizers import Optimizer
 from accelnn.training.precision import ELEMENTS
 
@@ -59,8 +61,12 @@ class CapturedRunner:
     def __init__(
         self, network: Network, data: TrainingData, loss: str, optimizer: Optimizer, moments: tuple[Array, ...],
         batch_size: int, *, precision: str = "float32", device: Device | None = None,
+        objective: Objective = USUAL,
     ) -> None:  # fmt: skip
+        if objective.penalty_per_row and data.weights is not None:
+            raise BackendError("penalties are not shared out over weighted rows in a graph")
         self._network, self._moments, self._batch_size = network, moments, batch_size
+        self._objective = objective
         self.device = device or cuda_device(network.backend)
         self.device.synchronize()  # the weights come from another stream
         self._n_rows = len(data)
@@ -78,6 +84,7 @@ class CapturedRunner:
             cursor=self.device.address(self._cursor), keys=self.device.address(self._keys),
             n_dropout=network.n_dropout, losses=self.device.address(self._losses),
             targets=self._targets(data, loss), updates=self._updates(optimizer, memory),
+            penalty_per_row=objective.penalty_per_row,
         )  # fmt: skip
         self.net.fused = can_be_fused(self.net)
         self._graph(self.net.inputs, self.net.rows, 1)
@@ -166,7 +173,7 @@ class CapturedRunner:
     def _targets(self, data: TrainingData, loss: str) -> Targets:
         formula = resolve_loss(loss)
         rows = loss == "cross_entropy" and not data.has_labels
-        scale = 1.0 / self._network.n_out if loss in MEAN_OVER_OUTPUTS else 1.0
+        scale = self._objective.loss_scale / (self._network.n_out if loss in MEAN_OVER_OUTPUTS else 1)
         targets = self._placed(data.y)
         weights = 0 if data.weights is None else self._placed(data.weights.astype(self._network.dtype))
         variant = "cross_entropy_rows" if rows else loss

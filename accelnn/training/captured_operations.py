@@ -99,6 +99,6 @@ def _finish_gradient(net: DeviceNet, parameter: Any, limit: float) -> None:
         real = net.memory.dtype.name
         net.multiply(parameter.x, parameter.dz, parameter.gradients, *shape, a_transposed=True, result=real)
     if parameter.l1 or parameter.l2 or np.isfinite(limit):
-        size = parameter.rows * parameter.columns
-        place = (parameter.gradients, parameter.values, size, parameter.l1, parameter.l2, limit)
+        size, share = parameter.rows * parameter.columns, net.rows if net.penalty_per_row else 1
+        place = (parameter.gradients, parameter.values, size, parameter.l1 / share, parameter.l2 / share, limit)
         net.start("penalize", "", *place, net.parts, net.counter, net.losses, net.cursor, net.ahead)

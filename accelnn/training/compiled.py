@@ -19,6 +19,7 @@ from accelnn.network.network import Network
 from accelnn.training import step
 from accelnn.training.data import TrainingData
 from accelnn.training.lowering import Fields, Program, first_weight_shape, layer_kernels, lower
+from accelnn.training.objective import USUAL, Objective
 from accelnn.training.optimizers import Optimizer
 from accelnn.training.team import bands_pay, rows_of_a_block, run_together, team_size, yield_address
 
@@ -109,7 +110,7 @@ class CompiledRunner:
 
     def __init__(
         self, network: Network, data: TrainingData, loss: str, optimizer: Optimizer, moments: tuple[Any, ...],
-        batch_size: int, *, threads: int | None = None,
+        batch_size: int, *, threads: int | None = None, objective: Objective = USUAL,
     ) -> None:  # fmt: skip
         formula = resolve_loss(loss)
         first_weight, scores = first_weight_shape(network), formula.fused_activation is not None
@@ -118,7 +119,7 @@ class CompiledRunner:
         program = lower(network, batch_size, size, training=True, scores=scores, banded=banded)
         self.machine = Machine(program, _training_kernels(program, data, loss, optimizer))
         self._keep = (network, data, moments)
-        self._place_data(data, formula.reduction == "mean", loss)
+        self._place_data(data, formula.reduction == "mean", loss, objective)
         self._place_optimizer(network, optimizer, moments)
 
     @property
@@ -145,7 +146,7 @@ class CompiledRunner:
         total: np.ndarray = losses.sum(axis=0)
         return total
 
-    def _place_data(self, data: TrainingData, mean_loss: bool, loss: str) -> None:
+    def _place_data(self, data: TrainingData, mean_loss: bool, loss: str, objective: Objective) -> None:
         memory = self.machine.program.memory
         n_targets = 1 if data.has_labels else data.y.shape[1]
         element = np.int64 if data.has_labels else memory.dtype
@@ -158,7 +159,8 @@ class CompiledRunner:
             weights=0 if data.weights is None else data.weights.ctypes.data,
             weight_batch=memory.new(memory.batch_size, np.float64, value=1.0),
             mean_loss=mean_loss,
-            loss_scale=1.0 / self.machine.program.n_out if loss in MEAN_OVER_OUTPUTS else 1.0,
+            loss_scale=objective.loss_scale / (self.machine.program.n_out if loss in MEAN_OVER_OUTPUTS else 1),
+            penalty_per_row=objective.penalty_per_row,
         )
 
     def _place_optimizer(self, network: Network, optimizer: Optimizer, moments: tuple[Any, ...]) -> None:

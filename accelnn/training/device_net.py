@@ -68,7 +68,8 @@ class DeviceNet:
 
     ``cursor``, ``keys`` and ``losses`` are the addresses of the place in the tables, of the keys of the dropout layers
     (steps, n_dropout, 2) and of the losses of the steps. ``precision`` is that of matrix products. ``fused``: each
-    dense layer is one launch forward and one backward, see :mod:`accelnn.training.fused_layers`.
+    dense layer is one launch forward and one backward, see :mod:`accelnn.training.fused_layers`. ``penalty_per_row``:
+    penalties are divided by ``rows``.
     """
 
     device: Device
@@ -84,6 +85,7 @@ class DeviceNet:
     updates: Updates | None = None
     ahead: int = 0
     fused: bool = False
+    penalty_per_row: bool = False
 
     def __post_init__(self) -> None:
         memory = self.program.memory

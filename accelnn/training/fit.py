@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +17,7 @@ from accelnn.training.data import TrainingData
 from accelnn.training.epoch_loss import EpochLoss
 from accelnn.training.evaluation import Evaluator
 from accelnn.training.history import History
+from accelnn.training.objective import USUAL, Objective
 from accelnn.training.optimizers import Optimizer
 from accelnn.training.pace import Pace
 from accelnn.training.runners import Runner, choose_runner
@@ -42,18 +44,20 @@ class OptimizerState:
 class Settings:
     """The settings of a training run, checked.
 
-    ``rows`` are the rows of the data to train on, int64; ``threads`` limits the threads of a step, None does not;
-    ``precision`` is that of matrix products on CUDA.
+    ``rows`` are the rows of the data to train on, int64; ``order`` returns them in the order of the next epoch, None
+    keeps theirs. ``threads`` limits the threads of a step, None does not; ``precision`` is that of matrix products on
+    CUDA.
     """
 
     loss: str
     epochs: int
     batch_size: int
-    shuffle: bool
+    order: Callable[[np.ndarray], np.ndarray] | None
     runner: str
     rows: np.ndarray
     threads: int | None = None
     precision: str | None = None
+    objective: Objective = USUAL
 
     @property
     def steps_per_epoch(self) -> int:
@@ -106,7 +110,7 @@ class Training:
         s = self.settings
         optimizer, moments = self.state.optimizer, self.state.moments
         arguments = (self.network, self.data, s.loss, optimizer, moments, s.batch_size)
-        return choose_runner(s.runner, *arguments, threads=s.threads, precision=s.precision)
+        return choose_runner(s.runner, *arguments, threads=s.threads, precision=s.precision, objective=s.objective)
 
     def _plan(self) -> TrainingPlan:
         s = self.settings
@@ -118,7 +122,7 @@ class Training:
         self.callbacks.on_epoch_begin(self.network, epoch)
         start_s = time.perf_counter()
         rows = self.settings.rows
-        order = self.network.shuffle_rng.permutation(rows) if self.settings.shuffle else rows
+        order = rows if self.settings.order is None else self.settings.order(rows)
         self._runner.begin_epoch(order)
         self._loss.begin(order)
         self._run_chunks(epoch)

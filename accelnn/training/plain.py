@@ -12,6 +12,7 @@ from accelnn.network.losses import resolve_loss
 from accelnn.network.network import Network
 from accelnn.training import step
 from accelnn.training.data import TrainingData
+from accelnn.training.objective import USUAL, Objective
 from accelnn.training.optimizers import Optimizer
 from accelnn.training.plain_operations import PlainNet
 
@@ -31,6 +32,7 @@ class PlainRunner:
         moments: tuple[Array, ...],
         batch_size: int,
         ops: PlainOps,
+        objective: Objective = USUAL,
     ) -> None:
         asarray = network.backend.asarray
         self._net = PlainNet(
@@ -46,6 +48,7 @@ class PlainRunner:
             moments=moments,
             clip_norm=optimizer.clip_norm,
             clip_value=optimizer.clip_value,
+            objective=objective,
         )
 
     def begin_epoch(self, permutation: np.ndarray) -> None:

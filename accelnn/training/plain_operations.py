@@ -15,6 +15,7 @@ from accelnn.arrays import PlainOps, reference
 from accelnn.arrays.typing import Array
 from accelnn.network.layers.base import ActivatedLayer, ForwardContext
 from accelnn.network.network import Network
+from accelnn.training.objective import USUAL, Objective
 
 
 @dataclass
@@ -38,6 +39,7 @@ class PlainNet:
     moments: tuple[Array, ...] = ()
     clip_norm: float | None = None
     clip_value: float | None = None
+    objective: Objective = USUAL
     permutation: Array = None
     hyper: np.ndarray | None = None
     dropout_keys: np.ndarray | None = None
@@ -81,7 +83,10 @@ def output_gradient(net: PlainNet) -> float:
     xp = net.network.backend.xp
     weights = None if net.weights is None else xp.take(net.weights, net.rows, axis=0)
     loss, net.values = net.ops.loss_and_gradient(net.loss, net.values, xp.take(net.y, net.rows, axis=0), weights)
-    return float(loss)
+    if net.objective.loss_scale == 1.0:
+        return float(loss)
+    net.values = net.values * net.objective.loss_scale
+    return float(loss) * net.objective.loss_scale
 
 
 def backward(net: PlainNet, index: int) -> None:
@@ -95,15 +100,24 @@ def backward(net: PlainNet, index: int) -> None:
 
 def update(net: PlainNet, step: int) -> float:
     """Add penalties, clip, and take the optimizer's step on the flat arena; return the penalty before the step."""
-    penalty = 0.0
+    penalty, share = 0.0, _penalty_share(net)
     for parameter in net.network.arena.parameters:
         if parameter.l1 or parameter.l2:
-            penalty += float(reference.penalty(parameter.values, parameter.l1, parameter.l2))
-            parameter.gradients[...] = reference.penalized_gradient(
-                parameter.gradients, parameter.values, parameter.l1, parameter.l2
-            )
+            factors = share * parameter.l1, share * parameter.l2
+            penalty += float(reference.penalty(parameter.values, *factors))
+            parameter.gradients[...] = reference.penalized_gradient(parameter.gradients, parameter.values, *factors)
     _take_step(net, _clipped(net), step)
     return penalty
+
+
+def _penalty_share(net: PlainNet) -> float:
+    """Return the part of the penalties that belongs to this batch."""
+    if not net.objective.penalty_per_row:
+        return 1.0
+    if net.weights is None:
+        return 1.0 / len(net.rows)
+    total = float(net.network.backend.xp.sum(net.network.backend.xp.take(net.weights, net.rows, axis=0)))
+    return 1.0 / total if total > 0.0 else 0.0
 
 
 def _clipped(net: PlainNet) -> Array:

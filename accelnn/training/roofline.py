@@ -63,7 +63,7 @@ DIRECT_TITLES = {"weight_gradient_gemm": "weight-gradient GEMM + update", "updat
 
 GEMMS = ("forward_gemm", "backward_gemm", "weight_gradient_gemm")
 
-UPDATE_FLOPS = {"sgd": 2, "momentum": 4, "nesterov": 7, "rmsprop": 9, "adam": 14}
+UPDATE_FLOPS = {"sgd": 2, "momentum": 4, "nesterov": 7, "rmsprop": 9, "adam": 14, "accumulate": 2}
 """Floating-point operations per parameter of the formulas of :mod:`accelnn_kernels.optimizers`, a root being one."""
 
 # Per element. An activation, its derivative and an exponential count as one operation: it is not they that limit.

@@ -12,6 +12,7 @@ from accelnn.arrays.typing import Array
 from accelnn.errors import BackendError, invalid, unknown_name
 from accelnn.network.network import Network
 from accelnn.training.data import TrainingData
+from accelnn.training.objective import USUAL, Objective
 from accelnn.training.optimizers import Optimizer
 from accelnn.training.plain import PlainPredictor, PlainRunner
 
@@ -77,32 +78,34 @@ def choose_runner(
     *,
     threads: int | None = None,
     precision: str | None = None,
+    objective: Objective = USUAL,
 ) -> Runner:
     """Return a runner: the one that is made for the network's backend if it can do the work, else the plain one.
 
     ``requested`` is ``"compiled"`` (for a CPU) or ``"captured"`` (for CUDA), which are requirements, ``"plain"`` or
     ``"auto"``; ``threads`` limits the threads of the compiled one, ``precision`` is that of matrix products on CUDA.
-    Raises ArgumentError for another name, or if a runner is required and cannot do it.
+    ``objective``: what a step minimises. Raises ArgumentError for another name, or if a runner is required and cannot
+    do it.
     """
     check_runner(requested)
     arguments = (network, data, loss, optimizer, moments, batch_size)
     if requested == "plain":
-        return PlainRunner(*arguments, network.backend.ops)
+        return PlainRunner(*arguments, network.backend.ops, objective)
     fast = _FAST_RUNNERS.get(network.backend.name, "plain")
     reason = _why_not(fast if requested == "auto" else requested, network)
     if reason is None and fast == "captured":
         from accelnn.training.captured import CapturedRunner
 
         try:
-            return CapturedRunner(*arguments, precision=precision or network.dtype)
+            return CapturedRunner(*arguments, precision=precision or network.dtype, objective=objective)
         except BackendError as error:
             reason = str(error)
     elif reason is None:
         from accelnn.training.compiled import CompiledRunner
 
-        return CompiledRunner(*arguments, threads=threads)
+        return CompiledRunner(*arguments, threads=threads, objective=objective)
     _downgrade(requested, reason)
-    return PlainRunner(*arguments, _fastest_ops(network))
+    return PlainRunner(*arguments, _fastest_ops(network), objective)
 
 
 def choose_predictor(network: Network, x: Array, *, scores: bool = False, threads: int | None = None) -> Predictor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -140,7 +140,7 @@ class Sequential(Network):
         validation = self._validation(data, held_out, validation_data, name)
         size = _checked_batch_size(batch_size, len(rows))
         self._loss, self._state = name, OptimizerState.fresh(chosen, self)
-        settings = Settings(name, n_epochs, size, shuffle, runner, rows, limit, products)
+        settings = Settings(name, n_epochs, size, self._order(shuffle), runner, rows, limit, products)
         self.history = History()
         with progress.announcing():
             evaluators = self._evaluators(data, settings, validation, chosen_metrics)
@@ -176,7 +176,7 @@ class Sequential(Network):
         if self._state is None or (chosen is not None and chosen != self._state.optimizer):
             self._state = OptimizerState.fresh(chosen or resolve_optimizer("adam"), self)
         self._loss = name
-        settings = Settings(name, 1, size, shuffle, runner, np.arange(len(data)), limit, products)
+        settings = Settings(name, 1, size, self._order(shuffle), runner, np.arange(len(data)), limit, products)
         history = Training(self, data, settings, self._state, CallbackList()).run()
         return history["loss"][-1] if len(history) else float("nan")
 
@@ -239,6 +239,9 @@ class Sequential(Network):
         rows = checked_x(x, self)
         predictor = choose_predictor(self, rows)
         return predictor.predict(rows) if is_for_host else predictor.predict_on_backend(rows)
+
+    def _order(self, shuffle: bool) -> Callable[[np.ndarray], np.ndarray] | None:
+        return self.shuffle_rng.permutation if shuffle else None
 
     def _checked_loss(self, loss: str | None) -> str:
         formula = resolve_loss(_USUAL_LOSSES.get(self.output_activation, "mse") if loss is None else loss)

@@ -48,6 +48,11 @@ def adam(p, g, m, v, h0, h1, h2, h3, h4, h5):
     return p * (real(1) - h5) - h0 * m / (sqrt(v) * h4 + h3), m, v
 
 
+def accumulate(p, g, m, v, h0, h1, h2, h3, h4, h5):
+    """Add the gradient to a sum, times h0 = the share of this batch; the parameter stays as it is."""
+    return p, flush(m + h0 * g), v
+
+
 def penalized(g, p, l1, l2, limit):
     """Return the gradient of loss plus l1 |p| + l2/2 p^2, clipped to +-limit; NaN stays NaN."""
     positive = real(1) if p > real(0) else real(0)
@@ -57,9 +62,9 @@ def penalized(g, p, l1, l2, limit):
     return -limit if g < -limit else g
 
 
-UPDATES = (sgd, momentum, nesterov, rmsprop, adam)
+UPDATES = (sgd, momentum, nesterov, rmsprop, adam, accumulate)
 TEMPLATES = (flush, *UPDATES, penalized)
-N_MOMENTS = {"sgd": 0, "momentum": 1, "nesterov": 1, "rmsprop": 1, "adam": 2}
+N_MOMENTS = {"sgd": 0, "momentum": 1, "nesterov": 1, "rmsprop": 1, "adam": 2, "accumulate": 1}
 N_HYPER = 6
 SMALLEST_MOMENT = {"float32": 1e-30, "float64": 1e-290}
 

@@ -68,8 +68,9 @@ FRAME = _table(
     " scratch"
     # sums over threads, (size,) float64 on cache lines of their own: 8 apart
     " partial_sums"
-    # flags: the loss is a mean over rows; plain gradient descent in one product; penalties or value clipping
-    " mean_loss direct penalized"
+    # flags: the loss is a mean over rows; plain gradient descent in one product; penalties or value clipping; penalties
+    # are divided by the rows
+    " mean_loss direct penalized penalty_per_row"
     # kernels
     " itemsize gemm matmul matmul_transposed weight_gradient gather_rows gather_targets gather_weights sum_weights"
     " loss update penalize sum_of_squares scale_values add_parts copy"

@@ -19,14 +19,22 @@ def update(net, step):
     if frame.direct != 0:
         direct_update(net, hyper)
         return 0.0
-    penalty = 0.0
+    penalty, share = 0.0, penalty_share(frame)
     for index in range(net.parameters.size):
-        penalty += compute_gradient(frame, net.parameters[index], index)
+        penalty += compute_gradient(frame, net.parameters[index], index, share)
         if frame.clip_norm == 0.0:
             take_step(frame, net.parameters[index], index, hyper)
     if frame.clip_norm > 0.0:
         clipped_update(net, hyper)
     return penalty
+
+
+def penalty_share(frame):
+    """Return the part of the penalties that belongs to this batch."""
+    if frame.penalty_per_row == 0:
+        return 1.0
+    total = total_weight(frame)
+    return 1.0 / total if total > 0.0 else 0.0
 
 
 def share_of(frame, parameter, index):
@@ -42,8 +50,8 @@ def add_bias_parts(frame, parameter):
     invoke(frame.add_parts, (parameter.parts, n, frame.size, n, parameter.gradients))
 
 
-def compute_gradient(frame, parameter, index):
-    """Fill this thread's rows of the gradient, penalties and value clipping included; return the penalty."""
+def compute_gradient(frame, parameter, index, share):
+    """Fill this thread's rows of the gradient; return the penalty. ``share`` of it and value clipping are included."""
     first, last = share_of(frame, parameter, index)
     if first == last:
         return 0.0
@@ -56,7 +64,8 @@ def compute_gradient(frame, parameter, index):
     shift = first * parameter.columns * frame.itemsize
     size = (last - first) * parameter.columns
     gradients, values = parameter.gradients + shift, parameter.values + shift
-    return measure(frame.penalize, (gradients, values, size, parameter.l1, parameter.l2, frame.clip_value))
+    l1, l2 = share * parameter.l1, share * parameter.l2
+    return measure(frame.penalize, (gradients, values, size, l1, l2, frame.clip_value))
 
 
 def weight_rows(frame, parameter, target, first, last, alpha, beta):
@@ -145,6 +154,6 @@ def clip_factor(net):
 
 
 TEMPLATES = (
-    update, share_of, add_bias_parts, compute_gradient, band_of_weight, weight_rows, take_step, direct_update,
-    clipped_update, clip_factor,
+    update, penalty_share, share_of, add_bias_parts, compute_gradient, band_of_weight, weight_rows, take_step,
+    direct_update, clipped_update, clip_factor,
 )  # fmt: skip

@@ -16,6 +16,7 @@ HYPER = {
     "momentum": [0.1, 0.9],
     "nesterov": [0.1, 0.9],
     "rmsprop": [0.01, 0.9, 1e-8],
+    "accumulate": [0.25],
     "adam": [0.01 / (1 - 0.9), 0.9, 0.999, 1e-8, 1 / math.sqrt(1 - 0.999), 0.001],
 }
 N_STEPS = 25

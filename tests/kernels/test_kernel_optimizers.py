@@ -17,7 +17,11 @@ HYPER = {
     "nesterov": [0.05, 0.9],
     "rmsprop": [0.01, 0.9, 1e-7],
     "adam": [0.02, 0.9, 0.999, 1e-7, 3.0, 0.01],
+    "accumulate": [0.25],
 }
+DECAYING = [name for name in NAMES if N_MOMENTS[name] and name != "accumulate"]
+"""Those whose moments forget; a sum of gradients does not."""
+
 SQUARES = {"rmsprop": (0,), "adam": (1,)}
 """Which moments are means of squares, never negative."""
 
@@ -71,7 +75,7 @@ def test_a_step_from_rest(small_case, name):
     np.testing.assert_array_equal(p, before)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if N_MOMENTS[name]])
+@pytest.mark.parametrize("name", DECAYING)
 def test_moments_decay_to_exact_zero_and_are_never_denormal(compiled_case, name):
     case = compiled_case
     threshold = SMALLEST_MOMENT[case.dtype.name]
@@ -103,7 +107,7 @@ def test_without_the_flush_moments_would_stay_denormal(dtype):
 def test_flush_equals_the_formula_at_its_threshold(small_case, name):
     """On both sides of the threshold, and for both signs, kernel and formula agree which moments become 0."""
     case = small_case
-    decay = {"adam": 0.9}.get(name, HYPER[name][1])
+    decay = {"adam": 0.9, "accumulate": 1.0}.get(name) or HYPER[name][1]
     start = np.array([0.5, 0.99, 1.01, 2.0]) * SMALLEST_MOMENT[case.dtype.name] / decay
     start = start if name in SQUARES and name != "adam" else np.concatenate([start, -start])
     moments = [case.place(start) for _ in range(N_MOMENTS[name])]
@@ -125,7 +129,16 @@ def test_nan_gradients_show_in_the_parameters(compiled_case, name):
     p, g = case.normal(10), case.normal(10)
     g[4] = np.nan
     step(case, name, p, g, some_moments(case, name, 10), hyper_row(case, name))
-    np.testing.assert_array_equal(np.isnan(p), np.arange(10) == 4)
+    np.testing.assert_array_equal(np.isnan(p), (np.arange(10) == 4) & (name != "accumulate"))
+
+
+def test_a_sum_of_gradients_leaves_the_parameters_alone(case):
+    p, sums = case.normal(10), case.place(np.zeros(10))
+    before, gradients = np.array(p), [case.normal(10) for _ in range(3)]
+    for g in gradients:
+        step(case, "accumulate", p, g, [sums], hyper_row(case, "accumulate"))
+    np.testing.assert_array_equal(p, before)
+    case.close(sums, 0.25 * sum(wide(*gradients)), ulps=8, scale=1.0)
 
 
 @pytest.mark.parametrize(("l1", "l2", "limit"), [(0, 0, np.inf), (0.1, 0, np.inf), (0, 0.2, np.inf), (0.3, 0.1, 0.5)])

@@ -81,6 +81,12 @@ def _adam(param: Array, grad: Array, moments: Moments, hyper: Sequence[float]) -
     return param * (1.0 - decay) - step_size * mean / root, (mean, square)
 
 
+def _accumulate(param: Array, grad: Array, moments: Moments, hyper: Sequence[float]) -> tuple[Array, Moments]:
+    """Return p and s + c g: a sum of gradients at one point; hyper = [c], the share of this batch."""
+    (share,) = hyper
+    return param, (_flushed(moments[0] + share * grad),)
+
+
 UPDATES: Mapping[str, UpdateFormula] = MappingProxyType(
     {
         formula.name: formula
@@ -90,11 +96,12 @@ UPDATES: Mapping[str, UpdateFormula] = MappingProxyType(
             UpdateFormula("nesterov", 1, _nesterov),
             UpdateFormula("rmsprop", 1, _rmsprop),
             UpdateFormula("adam", 2, _adam),
+            UpdateFormula("accumulate", 1, _accumulate),
         )
     }
 )
 """Update by name. hyper: sgd [lr], momentum and nesterov [lr, mu], rmsprop [lr, rho, eps],
-adam [step_size, beta_1, beta_2, eps, root_scale, decay] (AdamW is adam with a decay)."""
+adam [step_size, beta_1, beta_2, eps, root_scale, decay] (AdamW is adam with a decay), accumulate [share]."""
 
 
 def penalty(param: Array, l1: float, l2: float) -> Array:

@@ -29,7 +29,7 @@ def layers() -> list[Any]:
 
 
 def trained(monkeypatch: pytest.MonkeyPatch, device: SimulatedDevice, x: np.ndarray, **options: Any) -> Sequential:
-    def choose(requested: str, network: Any, *arguments: Any, threads: Any = None, precision: Any = None) -> Any:
+    def choose(requested: str, network: Any, *arguments: Any, **options: Any) -> Any:
         return captured.CapturedRunner(network, *arguments, device=device, precision=network.dtype)
 
     monkeypatch.setattr(fit, "choose_runner", choose)

@@ -23,8 +23,11 @@ from accelnn import (
     RMSprop,
     Sequential,
 )
+from accelnn.errors import BackendError
 from accelnn.training import captured, fit, fused_layers
+from accelnn.training.callbacks import CallbackList
 from accelnn.training.data import TrainingData
+from accelnn.training.objective import Objective
 
 N_ROWS, N_IN, BATCH_SIZE = 22, 5, 8
 """The last of the three batches of an epoch has 6 rows: fewer than the others."""
@@ -59,8 +62,9 @@ def on_device(monkeypatch: pytest.MonkeyPatch) -> Captured:
     def use(precision: str | None = None, **options) -> SimulatedDevice:
         device = SimulatedDevice(**options)
 
-        def choose(requested, network, *arguments, threads=None, **rest):
-            return captured.CapturedRunner(network, *arguments, device=device, precision=precision or network.dtype)
+        def choose(requested, network, *arguments, objective, **rest):
+            options = {"device": device, "precision": precision or network.dtype, "objective": objective}
+            return captured.CapturedRunner(network, *arguments, **options)
 
         monkeypatch.setattr(fit, "choose_runner", choose)
         monkeypatch.setattr(fit, "Pace", WholeEpochs)
@@ -199,6 +203,28 @@ def test_a_graph_that_is_recorded_in_the_middle_of_an_epoch_leaves_no_trace():
         np.testing.assert_array_equal(array, kept)
     copy = runner.net.memory.array_at(runner.net.memory.copy)
     np.testing.assert_array_equal(copy, to_bfloat16(model.arena.values))
+
+
+@pytest.mark.parametrize("objective", [Objective(2.5), Objective(0.5, penalty_per_row=True)])
+def test_other_objectives(on_device, objective):
+    data, values = TrainingData(inputs(), targets()), []
+    for runner in ("plain", "captured"):
+        if runner == "captured":
+            on_device()
+        model = Sequential([dense(4, "tanh", l2=0.3), dense(3, l1=0.1)], n_in=N_IN, dtype="float64", seed=0)
+        settings = fit.Settings("mse", 2, BATCH_SIZE, None, runner, np.arange(N_ROWS), objective=objective)
+        state = fit.OptimizerState.fresh(SGD(0.1), model)
+        history = fit.Training(model, data, settings, state, CallbackList()).run()
+        values.append((model.arena.values, history["loss"]))
+    np.testing.assert_allclose(values[1][0], values[0][0], rtol=1e-11)
+    np.testing.assert_allclose(values[1][1], values[0][1], rtol=1e-11)
+
+
+def test_penalties_are_not_shared_out_over_weighted_rows():
+    model, objective = Sequential([dense(3, l2=0.3)], n_in=N_IN, dtype="float64"), Objective(penalty_per_row=True)
+    data = TrainingData(inputs(), targets(), np.ones(N_ROWS))
+    with pytest.raises(BackendError, match="weighted rows"):
+        captured.CapturedRunner(model, data, "mse", SGD(), (), 8, device=SimulatedDevice(), objective=objective)
 
 
 def test_data_larger_than_the_device_is_streamed(on_device, monkeypatch):

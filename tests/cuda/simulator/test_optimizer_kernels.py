@@ -18,6 +18,7 @@ HYPER = {
     "nesterov": [0.05, 0.9],
     "rmsprop": [0.01, 0.9, 1e-7],
     "adam": [0.02, 0.9, 0.999, 1e-7, 3.0, 0.01],
+    "accumulate": [0.25],
 }
 SQUARES = {"rmsprop": (0,), "adam": (1,)}
 """Which moments are means of squares, never negative."""
