@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelnn.arrays.foreign import taken
+from accelnn.arrays.sparse_rows import SparseRows
 from accelnn.arrays.typing import Array
 
 
@@ -14,7 +15,8 @@ from accelnn.arrays.typing import Array
 class TrainingData:
     """Checked arrays. ``x`` and ``y`` lie on the host, or on the model's device where the user's do; each for itself.
 
-    x: (n, n_in) of uint8, float32 or float64; the elements of a row are neighbours, rows may be apart.
+    x: (n, n_in) of uint8, float32 or float64; the elements of a row are neighbours, rows may be apart. Or the same
+        rows sparse, on the host (:class:`accelnn.arrays.sparse_rows.SparseRows`).
     y: labels, int64 (n,), or targets (n, n_out) in the model's dtype, C-contiguous; on a device they begin at a
         multiple of 16 bytes.
     weights: float64 (n,) on the host, or None where every row counts the same.
@@ -32,7 +34,8 @@ class TrainingData:
     def rows(self, rows: np.ndarray) -> TrainingData:
         """Return some of the rows, host integers (m,), as a copy where the arrays lie."""
         weights = None if self.weights is None else self.weights[rows]
-        return TrainingData(taken(self.x, rows), taken(self.y, rows), weights)
+        x = self.x.part(rows) if isinstance(self.x, SparseRows) else taken(self.x, rows)
+        return TrainingData(x, taken(self.y, rows), weights)
 
     def __len__(self) -> int:
         return len(self.x)

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from accelnn.arrays.cuda.device import Device
+from accelnn.arrays.sparse_rows import SparseRows, take_rows
 from accelnn.arrays.typing import Array
 from accelnn.training.device_net import Inputs
 
@@ -64,14 +65,14 @@ class ResidentRows:
 class StreamedRows:
     """Rows that do not fit on the device: gathered on the host, copied in pieces, two of which are there at a time.
 
-    x: host rows (n, n_in). batch_size: rows of a step. buffer_bytes: the size of one of the two buffers; it holds one
-    step at least.
+    x: host rows (n, n_in), dense or sparse. batch_size: rows of a step. buffer_bytes: the size of one of the two
+    buffers; it holds one step at least.
 
     While the device works on one piece, the host gathers the next one into page-locked memory and a second stream
     copies it.
     """
 
-    def __init__(self, device: Device, x: np.ndarray, batch_size: int, buffer_bytes: int) -> None:
+    def __init__(self, device: Device, x: np.ndarray | SparseRows, batch_size: int, buffer_bytes: int) -> None:
         self._device, self._x, self._batch_size = device, x, batch_size
         row_bytes = max(1, x.shape[1] * x.itemsize)
         self.steps_of_a_piece = max(1, buffer_bytes // (row_bytes * batch_size))
@@ -120,13 +121,16 @@ class StreamedRows:
         host = transfer.await_free().reshape(-1, n_in)
         offset = start % rows_of_a_piece
         part = host[offset : offset + stop - start]
-        np.take(self._x, self._permutation[start:stop], axis=0, out=part, mode="clip")
+        take_rows(self._x, self._permutation[start:stop], part)
         transfer.send(offset * n_in, (offset + stop - start) * n_in)
 
 
 def place_rows(device: Device, x: Array, order: Array, batch_size: int, resident_bytes: int) -> InputRows:
-    """Return ``x`` on the device, resident if it has at most ``resident_bytes`` or is on the device already."""
-    if device.holds(x) or x.nbytes <= resident_bytes:
+    """Return ``x`` on the device, resident if it has at most ``resident_bytes`` or is on the device already.
+
+    Sparse rows are streamed: they are made dense piece by piece.
+    """
+    if not isinstance(x, SparseRows) and (device.holds(x) or x.nbytes <= resident_bytes):
         return ResidentRows(device, x, order)
     return StreamedRows(device, x, batch_size, min(resident_bytes // 4, STREAM_BYTES))
 

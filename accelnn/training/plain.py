@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from accelnn.arrays import PlainOps
+from accelnn.arrays.sparse_rows import SparseRows
 from accelnn.arrays.typing import Array
 from accelnn.network.losses import resolve_loss
 from accelnn.network.network import Network
@@ -37,7 +38,7 @@ class PlainRunner:
         asarray = network.backend.asarray
         self._net = PlainNet(
             network,
-            asarray(data.x),
+            data.x if isinstance(data.x, SparseRows) else asarray(data.x),
             batch_size,
             scores=resolve_loss(loss).fused_activation is not None,
             ops=ops,

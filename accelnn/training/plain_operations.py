@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from accelnn.arrays import PlainOps, reference
+from accelnn.arrays.sparse_rows import SparseRows
 from accelnn.arrays.typing import Array
 from accelnn.network.layers.base import ActivatedLayer, ForwardContext
 from accelnn.network.network import Network
@@ -22,9 +23,9 @@ from accelnn.training.objective import USUAL, Objective
 class PlainNet:
     """A network in the middle of a step.
 
-    ``x``, ``y`` and ``weights`` are the data set on the backend; ``weights`` may be None. ``hyper`` and
-    ``dropout_keys`` have one row per step, beginning with step ``first_step``. ``scores`` says that the loss, or the
-    caller, wants the values before the output activation. ``ops`` are the operations of layers and loss.
+    ``x``, ``y`` and ``weights`` are the data set on the backend; ``weights`` may be None, ``x`` sparse on the host.
+    ``hyper`` and ``dropout_keys`` have one row per step, beginning with step ``first_step``. ``scores`` says that the
+    loss, or the caller, wants the values before the output activation. ``ops`` are the operations of layers and loss.
     """
 
     network: Network
@@ -59,9 +60,17 @@ def load_batch(net: PlainNet, step: int) -> None:
     """Take the rows of mini-batch ``step`` and this step's dropout masks."""
     start = step * net.batch_size
     net.rows = net.permutation[start : min(start + net.batch_size, net.permutation.shape[0])]
-    net.values = reference.gather(net.x, net.rows, net.network.dtype)
+    net.values = _inputs(net)
     keys = None if net.dropout_keys is None else net.dropout_keys[step - net.first_step]
     net.context = net.network.context(training=net.y is not None, dropout_keys=keys, ops=net.ops)
+
+
+def _inputs(net: PlainNet) -> Array:
+    """Return the inputs of the batch in the model's dtype."""
+    if isinstance(net.x, SparseRows):
+        backend = net.network.backend
+        return backend.asarray(net.x[backend.to_host(net.rows)], dtype=net.network.dtype)
+    return reference.gather(net.x, net.rows, net.network.dtype)
 
 
 def count_layers(net: PlainNet) -> int:

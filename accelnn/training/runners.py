@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from accelnn.arrays import FusedOps, PlainOps
+from accelnn.arrays.sparse_rows import SparseRows
 from accelnn.arrays.typing import Array
 from accelnn.errors import BackendError, invalid, unknown_name
 from accelnn.network.network import Network
@@ -15,6 +16,7 @@ from accelnn.training.data import TrainingData
 from accelnn.training.objective import USUAL, Objective
 from accelnn.training.optimizers import Optimizer
 from accelnn.training.plain import PlainPredictor, PlainRunner
+from accelnn.training.row_blocks import BlockPredictor, BlockRunner
 
 RUNNERS = ("auto", "compiled", "captured", "plain")
 
@@ -101,15 +103,35 @@ def choose_runner(
         except BackendError as error:
             reason = str(error)
     elif reason is None:
-        from accelnn.training.compiled import CompiledRunner
-
-        return CompiledRunner(*arguments, threads=threads, objective=objective)
+        return _compiled_runner(*arguments, threads=threads, objective=objective)
     _downgrade(requested, reason)
     return PlainRunner(*arguments, _fastest_ops(network), objective)
 
 
+def _compiled_runner(
+    network: Network,
+    data: TrainingData,
+    loss: str,
+    optimizer: Optimizer,
+    moments: tuple[Array, ...],
+    batch_size: int,
+    **options: Any,
+) -> Runner:
+    from accelnn.training.compiled import CompiledRunner
+
+    def make(dense: TrainingData) -> CompiledRunner:
+        return CompiledRunner(network, dense, loss, optimizer, moments, batch_size, **options)
+
+    return BlockRunner(data, batch_size, make) if isinstance(data.x, SparseRows) else make(data)
+
+
 def choose_predictor(network: Network, x: Array, *, scores: bool = False, threads: int | None = None) -> Predictor:
     """Return the fastest way to compute outputs for inputs of the dtype of ``x``, with at most ``threads`` threads."""
+    dense = _dense_predictor(network, x, scores, threads)
+    return BlockPredictor(network, dense) if isinstance(x, SparseRows) else dense
+
+
+def _dense_predictor(network: Network, x: Array, scores: bool, threads: int | None) -> Predictor:
     fast = _FAST_RUNNERS.get(network.backend.name, "plain")
     rows = max(1, min(DEVICE_PREDICTION_ROWS if fast == "captured" else PREDICTION_ROWS, len(x)))
     if _why_not(fast, network) is not None:
