@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from accelnn import errors, plotting
     from accelnn.arrays import Backend, describe_environment, get_backend
     from accelnn.data import Dataset, load_dataset
+    from accelnn.estimators import MLPClassifier, MLPRegressor
     from accelnn.network import (
         Activation,
         BatchNorm,
@@ -52,6 +53,7 @@ _ROOMS = {
     "accelnn": ("errors", "plotting"),
     "accelnn.arrays": ("Backend", "describe_environment", "get_backend"),
     "accelnn.data": ("Dataset", "load_dataset"),
+    "accelnn.estimators": ("MLPClassifier", "MLPRegressor"),
     "accelnn.network": (
         "Activation", "BatchNorm", "Constant", "Dense", "Dropout", "Layer", "LayerNorm", "Normal", "Rescaling",
         "Uniform",
@@ -79,6 +81,8 @@ __all__ = [
     "History",
     "Layer",
     "LayerNorm",
+    "MLPClassifier",
+    "MLPRegressor",
     "Normal",
     "RMSprop",
     "Rescaling",

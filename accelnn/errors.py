@@ -22,6 +22,10 @@ class ArgumentTypeError(AccelnnError, TypeError):
     """An argument has the wrong type."""
 
 
+class ParameterError(ArgumentError, ArgumentTypeError):
+    """A parameter of an estimator cannot be used: of a wrong type or value, in one error as in scikit-learn."""
+
+
 class ShapeError(ArgumentError):
     """An array has a shape that does not fit its use."""
 

@@ -36,7 +36,7 @@ def checked_x(x: Any, network: Network) -> Array:
     with network.backend.active():
         array = real_array("x", x, network.backend)
         _check_shape(array.shape, network)
-        _check_finite("x", array, network.dtype)
+        check_finite("x", array, network.dtype)
         network.build(int(array.shape[1]))
         is_compact = array.dtype.name in COMPACT_DTYPES and array.dtype.isnative
         if is_compact and has_readable_rows(array):
@@ -72,7 +72,7 @@ def real_array(argument: str, values: Any, backend: Backend) -> Array:
     return array
 
 
-def _check_finite(argument: str, array: Array, dtype: str) -> None:
+def check_finite(argument: str, array: Array, dtype: str) -> None:
     """Raise ArgumentError if a value is NaN or infinite, or too large for ``dtype``."""
     if array.dtype.kind != "f":
         return
@@ -133,7 +133,7 @@ def checked_y(y: Any, n: int, network: Network, loss: str) -> Array:
         raise ShapeError(
             f"y has shape {array.shape}: this model has {network.n_out} outputs, {_target_fix(network, loss)}"
         )
-    _check_finite("y", array, network.dtype)
+    check_finite("y", array, network.dtype)
     _check_range(array, loss)
     return packed(array, network.dtype)
 
@@ -150,7 +150,7 @@ def _labels(array: Array, n_classes: int) -> Array:
     if n_classes < 2:
         raise invalid("loss", "cross_entropy", "a softmax over one output is always 1: use 2 outputs or more")
     if array.dtype.kind == "f":
-        _check_finite("y", array, "float64")
+        check_finite("y", array, "float64")
         _check_whole(array)
     low, high = int(array.min()), int(array.max())
     if low < 0 or high >= n_classes:

@@ -1,0 +1,203 @@
+"""What classifier and regressor have in common: one call of ``fit`` from checked arguments to fitted attributes."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from accelnn.arrays.backend import get_backend
+from accelnn.errors import ArgumentError, invalid
+from accelnn.estimators.convergence import begin_curves
+from accelnn.estimators.initial_weights import Weights, initial_weights
+from accelnn.estimators.inputs import as_rows, checked_data, checked_inputs, computing_dtype, row_weights
+from accelnn.estimators.networks import SCIKIT_OUTPUTS, load, make_network, unloaded, usable_backend
+from accelnn.estimators.parameters import STEP_SOLVERS, check_parameters, hidden_activations, hidden_sizes
+from accelnn.estimators.solvers import SolverState, make_optimizer
+from accelnn.estimators.training import Task, train_by_lbfgs, train_by_steps
+from accelnn.training.data import TrainingData
+from accelnn.training.runners import choose_predictor
+from accelnn.training.sequential import Sequential
+
+RANDOM_SEEDS = 2**31
+
+
+class MultilayerPerceptron(BaseEstimator):
+    """Base of the estimators. Constructors keep their arguments; everything is checked and made by ``fit``."""
+
+    coefs_: list[np.ndarray]
+    intercepts_: list[np.ndarray]
+    validation_scores_: list[float] | None
+    validation_loss_curve_: list[float] | None
+    _network: Sequential | None = None
+    _solver: SolverState | None = None
+
+    @abstractmethod
+    def _encode(self, y: np.ndarray, dtype: str, *, first: bool, incremental: bool) -> np.ndarray:
+        """Return the targets of the network; ``first`` learns what ``y`` is about."""
+
+    @abstractmethod
+    def _output_activation(self) -> str:
+        """Return the activation of the outputs."""
+
+    @abstractmethod
+    def _task(self, data: TrainingData, rows: np.ndarray, validation: TrainingData | None) -> Task:
+        """Return what to learn from the data."""
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any] = (None, None), *, incremental: bool
+    ) -> None:
+        check_parameters(self)
+        self._check_validation(*validation)
+        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        numeric = self.__sklearn_tags__().estimator_type == "regressor"
+        X, y = checked_data(self, X, y, reset=first, y_numeric=numeric)
+        dtype = computing_dtype(self.dtype, X) if first else self.coefs_[0].dtype.name
+        targets = self._encode(y, dtype, first=first, incremental=incremental)
+        weights = row_weights(getattr(self, "class_weight", None), sample_weight, X, y, incremental=incremental)
+        random = check_random_state(self.random_state)
+        if first:
+            self._begin(X.shape[1], targets, dtype, random)
+        data = TrainingData(as_rows("X", X, dtype), targets, weights)
+        task = self._split(data, validation, random, incremental=incremental)
+        self._train(task, random, incremental=incremental)
+
+    def _begin(self, n_features: int, targets: np.ndarray, dtype: str, random: np.random.RandomState) -> None:
+        """Draw the first weights and set what a training counts."""
+        activation = self._output_activation()
+        self.out_activation_ = SCIKIT_OUTPUTS.get(activation, activation)
+        self.n_outputs_ = self._n_outputs(targets)
+        units = [n_features, *hidden_sizes(self), self.n_outputs_]
+        self.n_layers_, self.n_iter_, self.t_ = len(units), 0, 0
+        self.coefs_, self.intercepts_ = initial_weights(units, hidden_activations(self), random, dtype)
+        self._network = self._solver = None
+        if self._uses_steps():
+            begin_curves(self)
+
+    def _n_outputs(self, targets: np.ndarray) -> int:
+        return int(targets.shape[1])
+
+    def _uses_steps(self) -> bool:
+        return self.optimizer is not None or self.solver in STEP_SOLVERS
+
+    def _split(
+        self, data: TrainingData, validation: tuple[Any, Any], random: np.random.RandomState, *, incremental: bool
+    ) -> Task:
+        """Return what to learn, with a part of the rows held out if early stopping needs them."""
+        rows = np.arange(len(data))
+        if validation[0] is not None:
+            return self._task(data, rows, self._checked_validation(*validation, data))
+        if not (self.early_stopping and self._uses_steps()):
+            return self._task(data, rows, None)
+        stratify = data.y.ravel() if self._is_binary() else None
+        fraction = self.validation_fraction
+        trained, held_out = train_test_split(rows, random_state=random, test_size=fraction, stratify=stratify)
+        if len(held_out) < 2:
+            fix = "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            raise ArgumentError(f"{fix} It has {len(held_out)} rows")
+        return self._task(data, trained, data.rows(held_out))
+
+    def _is_binary(self) -> bool:
+        return False
+
+    def _check_validation(self, X_val: Any, y_val: Any) -> None:
+        if (X_val is None) != (y_val is None):
+            missing = "y_val" if y_val is None else "X_val"
+            raise ArgumentError(f"{missing} is None: X_val and y_val belong together, give both or none")
+        if X_val is not None and not self._uses_steps():
+            raise invalid(
+                "solver", self.solver, "it has no epochs to measure X_val after; leave X_val out, or use 'adam'"
+            )
+
+    def _checked_validation(self, X_val: Any, y_val: Any, data: TrainingData) -> TrainingData:
+        numeric = self.__sklearn_tags__().estimator_type == "regressor"
+        dtype = self.coefs_[0].dtype.name
+        X_val, y_val = checked_data(self, X_val, y_val, reset=False, y_numeric=numeric)
+        targets = self._encode(y_val, dtype, first=False, incremental=True)
+        return TrainingData(as_rows("X_val", X_val, dtype), targets)
+
+    def _train(self, task: Task, random: np.random.RandomState, *, incremental: bool) -> None:
+        if self._uses_steps():
+            self._train_by_steps(task, random, incremental=incremental)
+        else:
+            total = len(task.data) if task.data.weights is None else float(task.data.weights.sum())
+            network = self._new_network(random, l2=self.alpha / total)
+            train_by_lbfgs(self, network, task)
+            self._keep(network)
+        if not all(np.isfinite(array).all() for array in (*self.coefs_, *self.intercepts_)):
+            raise ArgumentError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+                "preprocessed."
+            )
+
+    def _train_by_steps(self, task: Task, random: np.random.RandomState, *, incremental: bool) -> None:
+        if self._network is None or not incremental:
+            self._network = self._new_network(random, l2=self.alpha)
+        else:
+            load(self._network, (self.coefs_, self.intercepts_))
+        if self._solver is None or not incremental:
+            self._solver = SolverState(make_optimizer(self))
+        if task.validation is not None and self.validation_scores_ is None:
+            self.validation_scores_, self.validation_loss_curve_ = [], []
+        self.n_iter_ = 0
+        epochs = 1 if incremental else self.max_iter
+        history = train_by_steps(self, self._network, task, self._solver, random, epochs)
+        if self.early_stopping and not incremental and self._best_weights is not None:
+            self._network.set_weights(self._best_weights)
+        self._keep(self._network)
+        if not (incremental or history.stopped_because or history.interrupted):
+            self._warn_of_the_last_iteration()
+
+    def _warn_of_the_last_iteration(self) -> None:
+        reached = f"Maximum iterations ({self.max_iter}) reached"
+        message = f"Stochastic Optimizer: {reached} and the optimization hasn't converged yet."
+        warnings.warn(message, ConvergenceWarning, stacklevel=6)
+
+    def _new_network(self, random: np.random.RandomState, l2: float) -> Sequential:
+        backend = get_backend(self.backend)
+        seed = int(random.randint(RANDOM_SEEDS)) if np.any(self.dropout) else 0  # else the numbers are scikit-learn's
+        return make_network(self, self._weights(), backend, l2=float(l2), seed=seed)
+
+    def _weights(self) -> Weights:
+        return self.coefs_, self.intercepts_
+
+    def _keep(self, network: Sequential) -> None:
+        self.coefs_, self.intercepts_ = unloaded(network)
+        self._network = network
+
+    def _outputs(self, X: Any, *, scores: bool = False) -> np.ndarray:
+        """Return the outputs (n, n_outputs_) for ``X (n, n_features)``; ``scores``: before their activation."""
+        check_is_fitted(self)
+        X = checked_inputs(self, X)
+        if self._network is None:
+            self._network = make_network(self, self._weights(), usable_backend(self.backend), l2=0.0, seed=0)
+        else:
+            load(self._network, self._weights())  # they are the user's to change
+        rows = as_rows("X", X, self._network.dtype)
+        return choose_predictor(self._network, rows, scores=scores).predict(rows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to a device or to this process; it is made again when it is needed."""
+        state: dict[str, Any] = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_network"}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def trains_by_steps(estimator: MultilayerPerceptron) -> bool:
+    """Return True if there is ``partial_fit``; else raise the AttributeError that says why."""
+    if not estimator._uses_steps():
+        raise AttributeError(
+            f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
+        )
+    return True

@@ -1,0 +1,96 @@
+"""When training ends: scikit-learn's rules, and what its estimators record about each epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from accelnn.estimators.solvers import SMALLEST_RATE, SolverState
+from accelnn.training.callbacks import Callback
+
+
+class Convergence(Callback):
+    """Fills the curves of an estimator after every epoch, and stops when they do not improve any more.
+
+    estimator: its attributes change. state: of the solver, for rates that follow rules. n_rows: rows of an epoch.
+    constant: is added to the losses, see ``objective``. early_stopping: look at the validation score, not at the loss.
+    """
+
+    def __init__(
+        self, estimator: BaseEstimator, state: SolverState, n_rows: int, constant: float, *, early_stopping: bool
+    ) -> None:
+        self._estimator, self._state, self._n_rows = estimator, state, n_rows
+        self._constant, self._early_stopping = constant, early_stopping
+
+    def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> bool:
+        """Record the epoch; return whether to stop."""
+        e = self._estimator
+        e.n_iter_ += 1
+        e.t_ += self._n_rows
+        e.loss_ = record["loss"] + self._constant
+        e.loss_curve_.append(e.loss_)
+        self._say(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
+        self._record_validation(record)
+        self._count(model)
+        self._lower_by_time()
+        return e._no_improvement_count > e.n_iter_no_change and self._give_up()
+
+    def _record_validation(self, record: dict[str, float]) -> None:
+        if "val_score" not in record:
+            return
+        e = self._estimator
+        e.validation_loss_curve_.append(record["val_loss"])
+        e.validation_scores_.append(record["val_score"])
+        self._say(f"Validation score: {record['val_score']:f}")
+
+    def _count(self, model: Any) -> None:
+        """Count the epochs in a row that were no better, by more than ``tol``, than the best one."""
+        e = self._estimator
+        if self._early_stopping:
+            score = e.validation_scores_[-1]
+            worse = score < e.best_validation_score_ + e.tol
+            if score > e.best_validation_score_:
+                e.best_validation_score_, e._best_weights = score, model.get_weights()
+        else:
+            worse = e.loss_ > e.best_loss_ - e.tol
+            e.best_loss_ = min(e.best_loss_, e.loss_)
+        e._no_improvement_count = e._no_improvement_count + 1 if worse else 0
+
+    def _lower_by_time(self) -> None:
+        """Lower an "invscaling" rate by the number of rows seen."""
+        e, rate = self._estimator, self._state.rate
+        if rate is not None and e.learning_rate == "invscaling":
+            rate.rate = float(e.learning_rate_init) / (e.t_ + 1) ** float(e.power_t)
+
+    def _give_up(self) -> bool:
+        e, rate = self._estimator, self._state.rate
+        measure = "Validation score" if self._early_stopping else "Training loss"
+        reason = f"{measure} did not improve more than tol={e.tol:f} for {e.n_iter_no_change} consecutive epochs."
+        if rate is None or e.learning_rate != "adaptive":
+            return self._stop(f"{reason} Stopping.")
+        if rate.rate <= SMALLEST_RATE:
+            return self._stop(f"{reason} Learning rate too small. Stopping.")
+        rate.rate /= 5.0
+        self._say(f"{reason} Setting learning rate to {rate.rate:f}")
+        e._no_improvement_count = 0
+        return False
+
+    def _stop(self, reason: str) -> bool:
+        self._say(reason)
+        self.stop_reason = reason
+        return True
+
+    def _say(self, line: str) -> None:
+        if self._estimator.verbose:
+            print(line)
+
+
+def begin_curves(estimator: BaseEstimator) -> None:
+    """Set the attributes that ``Convergence`` fills, before the first epoch of a new training."""
+    estimator.loss_curve_, estimator._no_improvement_count = [], 0
+    estimator.best_loss_ = None if estimator.early_stopping else np.inf
+    estimator.best_validation_score_ = -np.inf if estimator.early_stopping else None
+    estimator.validation_scores_ = estimator.validation_loss_curve_ = None
+    estimator._best_weights = None

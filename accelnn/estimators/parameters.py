@@ -1,0 +1,196 @@
+"""Checks of the estimators' constructor parameters, made when ``fit`` begins: constructors keep what they are given.
+
+Ranges are those of scikit-learn, and so is the kind of error: a ``ValueError`` that is a ``TypeError`` too.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from accelnn.arrays.backend import get_backend
+from accelnn.errors import ArgumentError, ArgumentTypeError, ParameterError, invalid, unknown_name, wrong_type
+from accelnn.network.activations import ACTIVATION_ENTRIES
+from accelnn.network.arguments import flag, integer
+from accelnn.training.arguments import checked_number
+from accelnn.training.callbacks import CallbackList
+from accelnn.training.optimizers import resolve_optimizer
+from accelnn.training.schedules import Schedule
+
+SCIKIT_ACTIVATIONS = {"logistic": "sigmoid"}
+"""Activations that have another name here."""
+
+HIDDEN_ACTIVATIONS = (*SCIKIT_ACTIVATIONS, *(name for name in ACTIVATION_ENTRIES if name != "softmax"))
+STEP_SOLVERS = ("sgd", "adam")
+"""Solvers that train by mini-batches."""
+
+Check = Callable[[str, Any], object]
+
+
+def check_parameters(estimator: BaseEstimator) -> None:
+    """Raise ParameterError if a parameter of the estimator cannot be used; it is named."""
+    for name, value in estimator.get_params(deep=False).items():
+        try:
+            _CHECKS[name](name, value)
+        except (ArgumentError, ArgumentTypeError) as error:
+            raise ParameterError(f"{type(estimator).__name__}: {error}") from error
+    try:
+        _check_per_layer(estimator)
+    except ArgumentError as error:
+        raise ParameterError(f"{type(estimator).__name__}: {error}") from error
+
+
+def hidden_sizes(estimator: BaseEstimator) -> list[int]:
+    """Return the widths of the hidden layers."""
+    sizes = estimator.hidden_layer_sizes
+    return [int(size) for size in (sizes if isinstance(sizes, Iterable) else [sizes])]
+
+
+def hidden_activations(estimator: BaseEstimator) -> list[str]:
+    """Return the activations of the hidden layers, by their names here."""
+    return [SCIKIT_ACTIVATIONS.get(name, name) for name in _one_each(estimator, estimator.activation)]
+
+
+def dropout_rates(estimator: BaseEstimator) -> list[float]:
+    """Return the dropout rates behind the hidden layers."""
+    return [float(rate) for rate in _one_each(estimator, estimator.dropout)]
+
+
+def _one_each(estimator: BaseEstimator, value: Any) -> list[Any]:
+    """Return a value for each hidden layer: the same for all, unless there is a tuple or a list."""
+    return list(value) if isinstance(value, (tuple, list)) else [value] * len(hidden_sizes(estimator))
+
+
+def _check_per_layer(estimator: BaseEstimator) -> None:
+    n_layers = len(hidden_sizes(estimator))
+    for name in ("activation", "dropout"):
+        value = getattr(estimator, name)
+        if isinstance(value, (tuple, list)) and len(value) != n_layers:
+            raise invalid(name, value, f"give one for each of the {n_layers} hidden layers, or a single one for all")
+    if estimator.solver == "lbfgs" and estimator.optimizer is None and any(dropout_rates(estimator)):
+        raise invalid("dropout", estimator.dropout, "leave it out with solver='lbfgs', or use 'adam' or 'sgd'")
+
+
+def _one_of(names: Iterable[str], name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise wrong_type(name, value, f"use one of {', '.join(map(repr, names))}")
+    if value not in names:
+        raise unknown_name(name, value, names)
+
+
+def _number(name: str, value: object, **bounds: float) -> None:
+    checked_number(name, value, **bounds)
+
+
+def _sizes(name: str, value: object) -> None:
+    if isinstance(value, str) or not isinstance(value, (Iterable, numbers.Integral)):
+        raise wrong_type(name, value, "use an integer >= 1 or a tuple of such, one for each hidden layer")
+    for size in value if isinstance(value, Iterable) else [value]:
+        integer(name, size)
+
+
+def _per_layer(check: Check, name: str, value: object) -> None:
+    if isinstance(value, (tuple, list)):
+        for index, item in enumerate(value):
+            check(f"{name}[{index}]", item)
+    else:
+        check(name, value)
+
+
+def _batch_size(name: str, value: object) -> None:
+    if not (isinstance(value, str) and value == "auto"):
+        if isinstance(value, str):
+            raise unknown_name(name, value, ["auto"])
+        integer(name, value)
+
+
+def _patience(name: str, value: object) -> None:
+    if not (isinstance(value, numbers.Real) and float(value) == math.inf):
+        integer(name, value)
+
+
+def _verbose(name: str, value: object) -> None:
+    if not isinstance(value, (bool, np.bool_)):
+        integer(name, value, minimum=0)
+
+
+def _random_state(name: str, value: object) -> None:
+    try:
+        check_random_state(value)
+    except ValueError as error:
+        raise wrong_type(name, value, "use an integer >= 0, a numpy.random.RandomState or None") from error
+
+
+def _optional(check: Check, name: str, value: object) -> None:
+    if value is not None:
+        check(name, value)
+
+
+def _schedule(name: str, value: object) -> None:
+    if not isinstance(value, Schedule):
+        raise wrong_type(name, value, "use a schedule such as accelnn.schedules.Cosine(0.01), or None")
+
+
+def _optimizer(name: str, value: Any) -> None:
+    resolve_optimizer(value)
+
+
+def _class_weight(name: str, value: object) -> None:
+    if isinstance(value, str):
+        _one_of(["balanced"], name, value)
+    elif not isinstance(value, (dict, list)):
+        raise wrong_type(name, value, "use a dict such as {'yes': 5.0}, 'balanced' or None")
+
+
+def _backend(name: str, value: Any) -> None:
+    get_backend(value)
+
+
+def _callbacks(name: str, value: Any) -> None:
+    CallbackList(value)
+
+
+_POSITIVE = partial(_number, above=0.0)
+_NOT_NEGATIVE = partial(_number, at_least=0.0)
+_FRACTION = partial(_number, at_least=0.0, below=1.0)
+
+_CHECKS: dict[str, Check] = {
+    "hidden_layer_sizes": _sizes,
+    "activation": partial(_per_layer, partial(_one_of, HIDDEN_ACTIVATIONS)),
+    "solver": partial(_one_of, ("lbfgs", *STEP_SOLVERS)),
+    "alpha": _NOT_NEGATIVE,
+    "batch_size": _batch_size,
+    "learning_rate": partial(_one_of, ("constant", "invscaling", "adaptive")),
+    "learning_rate_init": _POSITIVE,
+    "power_t": _NOT_NEGATIVE,
+    "max_iter": integer,
+    "loss": partial(_one_of, ("squared_error", "poisson", "absolute_error", "huber")),
+    "shuffle": flag,
+    "random_state": _random_state,
+    "tol": _NOT_NEGATIVE,
+    "verbose": _verbose,
+    "warm_start": flag,
+    "momentum": partial(_number, at_least=0.0, at_most=1.0),
+    "nesterovs_momentum": flag,
+    "early_stopping": flag,
+    "validation_fraction": _FRACTION,
+    "beta_1": _FRACTION,
+    "beta_2": _FRACTION,
+    "epsilon": _POSITIVE,
+    "n_iter_no_change": _patience,
+    "max_fun": integer,
+    "backend": _backend,
+    "dtype": partial(_optional, partial(_one_of, ("float32", "float64"))),
+    "dropout": partial(_per_layer, _FRACTION),
+    "optimizer": partial(_optional, _optimizer),
+    "schedule": partial(_optional, _schedule),
+    "class_weight": partial(_optional, _class_weight),
+    "callbacks": partial(_optional, _callbacks),
+}

@@ -1,0 +1,159 @@
+"""A regressor that can take the place of ``sklearn.neural_network.MLPRegressor``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import xlogy
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import column_or_1d
+
+from accelnn.errors import invalid
+from accelnn.estimators.base import MultilayerPerceptron, trains_by_steps
+from accelnn.estimators.training import Task
+from accelnn.training.data import TrainingData
+
+# The losses here are means over the outputs of a row, those of scikit-learn sums; its squared error is half of that.
+LOSSES = {
+    "squared_error": ("mse", 0.5),
+    "poisson": ("poisson", 1.0),
+    "absolute_error": ("mae", 1.0),
+    "huber": ("huber", 1.0),
+}
+
+
+class MLPRegressor(RegressorMixin, MultilayerPerceptron):
+    """A multilayer perceptron that predicts numbers, one or several for each row."""
+
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: Any = 10,
+        max_fun: int = 15000,
+        backend: Any = "auto",
+        dtype: str | None = None,
+        dropout: Any = 0.0,
+        optimizer: Any = None,
+        schedule: Any = None,
+        callbacks: Any = None,
+    ) -> None:
+        self.loss = loss
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.backend = backend
+        self.dtype = dtype
+        self.dropout = dropout
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.callbacks = callbacks
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> MLPRegressor:
+        """Train from new weights, or from those there are with ``warm_start``.
+
+        Args:
+            X: inputs (n, n_features): an array, a data frame, or a sparse matrix.
+            y: numbers (n,) or (n, n_outputs).
+            sample_weight: (n,) numbers >= 0.
+            X_val: rows to measure after each epoch, and for ``early_stopping`` in place of a part of ``X``.
+            y_val: their numbers.
+
+        Raises:
+            ParameterError: a parameter of the constructor cannot be used.
+            ValueError: an argument cannot be used.
+            DivergenceError: a loss became NaN or infinite.
+
+        """
+        self._fit(X, y, sample_weight, (X_val, y_val), incremental=False)
+        return self
+
+    @available_if(trains_by_steps)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
+        """Train for one pass over ``X (n, n_features)`` and ``y``; weights and solver go on where they were."""
+        self._fit(X, y, sample_weight, incremental=True)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return numbers (n,), or (n, n_outputs_) if there are several, for ``X (n, n_features)``."""
+        outputs = self._outputs(X)
+        return outputs.ravel() if self.n_outputs_ == 1 else outputs
+
+    def _encode(self, y: np.ndarray, dtype: str, *, first: bool, incremental: bool) -> np.ndarray:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        targets = np.ascontiguousarray(y.reshape(len(y), -1), dtype)
+        if self.loss == "poisson" and targets.min() < 0:
+            raise invalid("y", float(targets.min()), "loss='poisson' is for counts >= 0")
+        if not first and targets.shape[1] != self.n_outputs_:
+            raise invalid("y", f"of {targets.shape[1]} columns", f"use {self.n_outputs_}, as before")
+        return targets
+
+    def _output_activation(self) -> str:
+        return "exponential" if self.loss == "poisson" else "identity"
+
+    def _task(self, data: TrainingData, rows: np.ndarray, validation: TrainingData | None) -> Task:
+        loss, factor = LOSSES[self.loss]
+        weights = None if validation is None else validation.weights
+
+        def score(outputs: np.ndarray, targets: np.ndarray) -> float:
+            if not np.isfinite(outputs).all():
+                return float("nan")
+            return float(r2_score(targets, outputs, sample_weight=weights))
+
+        constant = _poisson_constant if loss == "poisson" else _nothing
+        return Task(data, rows, validation, score, loss, factor * self.n_outputs_, constant)
+
+
+def _poisson_constant(data: TrainingData) -> float:
+    """Return what the loss leaves out because it does not depend on the prediction: then its minimum is 0."""
+    y = data.y.astype(np.float64)
+    return float(np.average(xlogy(y, y) - y, weights=data.weights, axis=0).sum())
+
+
+def _nothing(data: TrainingData) -> float:
+    return 0.0
