@@ -48,9 +48,9 @@ def describe_environment() -> dict[str, Any]:
 
 
 def usable_threads() -> int:
-    """Return how many threads accelnn may use: CPU affinity, container quota and ``ACCELNN_NUM_THREADS`` count.
+    """Return how many threads accelnn may use: CPU affinity, container quota and ``thread_limit`` count.
 
-    Raises ArgumentError if that variable is set to something else than a whole number >= 1.
+    Raises ArgumentError as ``thread_limit`` does.
     """
     affinity = getattr(os, "sched_getaffinity", None)  # Linux has it, macOS and Windows do not
     allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
@@ -58,13 +58,16 @@ def usable_threads() -> int:
 
 
 def thread_limit() -> int | None:
-    """Return the limit that the user set in ``ACCELNN_NUM_THREADS``, None without one.
+    """Return the limit that is set in ``ACCELNN_NUM_THREADS``, or else in ``OMP_NUM_THREADS``, None without one.
 
-    Raises ArgumentError if that variable is set to something else than a whole number >= 1.
+    The second is what programs set for all numerical libraries when they start several processes: joblib does, and so
+    scikit-learn with ``n_jobs``. What is no number in it is the business of OpenMP. Raises ArgumentError if the first
+    is set to something else than a whole number >= 1.
     """
     limit = os.environ.get("ACCELNN_NUM_THREADS")
     if not limit:
-        return None
+        general = os.environ.get("OMP_NUM_THREADS", "")
+        return int(general) if general.isascii() and general.isdigit() and int(general) > 0 else None
     if not (limit.isascii() and limit.isdigit()) or int(limit) < 1:
         raise invalid("ACCELNN_NUM_THREADS", limit, "set it to a whole number >= 1, or unset it")
     return int(limit)

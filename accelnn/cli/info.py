@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,7 +25,8 @@ def _lines(environment: dict[str, Any]) -> Iterator[tuple[str, str]]:
     cpu, numba = environment["cpu"], environment["numba"]
     yield "accelnn", f"{environment['accelnn']}, Python {environment['python']} on {environment['platform']}"
     yield "packages", ", ".join(f"{name} {version}" for name, version in environment["packages"].items() if version)
-    limit = f" (ACCELNN_NUM_THREADS is {cpu['thread_limit']})" if cpu["thread_limit"] else ""
+    variable = "ACCELNN_NUM_THREADS" if os.environ.get("ACCELNN_NUM_THREADS") else "OMP_NUM_THREADS"
+    limit = f" ({variable} is {cpu['thread_limit']})" if cpu["thread_limit"] else ""
     yield "cpu", f"{cpu['model']}, {cpu['cores']} cores, {cpu['usable_threads']} usable threads{limit}"
     for library in environment["blas"]:
         yield "blas", _blas(library)

@@ -43,6 +43,9 @@ class MultilayerPerceptron(BaseEstimator):
     def _encode(self, y: np.ndarray, dtype: str, *, first: bool, incremental: bool) -> np.ndarray:
         """Return the targets of the network; ``first`` learns what ``y`` is about."""
 
+    def _learn_classes(self, y: Any, classes: Any) -> None:
+        """Learn which classes there will be before the first ``partial_fit``."""
+
     @abstractmethod
     def _output_activation(self) -> str:
         """Return the activation of the outputs."""
@@ -51,11 +54,30 @@ class MultilayerPerceptron(BaseEstimator):
     def _task(self, data: TrainingData, rows: np.ndarray, validation: TrainingData | None) -> Task:
         """Return what to learn from the data."""
 
-    def _fit(
-        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any] = (None, None), *, incremental: bool
+    def _fit(self, X: Any, y: Any, sample_weight: Any, *more: Any, **options: Any) -> None:
+        """Train, or leave the estimator as it was if that fails; arguments are those of ``_train_on``."""
+        before = {name: list(value) if isinstance(value, list) else value for name, value in self.__dict__.items()}
+        try:
+            self._train_on(X, y, sample_weight, *more, **options)
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _train_on(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: tuple[Any, Any] = (None, None),
+        *,
+        incremental: bool,
+        classes: Any = None,
     ) -> None:
         check_parameters(self)
         self._check_validation(*validation)
+        if incremental:
+            self._learn_classes(y, classes)
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         numeric = self.__sklearn_tags__().estimator_type == "regressor"
         X, y = checked_data(self, X, y, reset=first, y_numeric=numeric)

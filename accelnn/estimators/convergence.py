@@ -43,6 +43,8 @@ class Convergence(Callback):
         e = self._estimator
         e.validation_loss_curve_.append(record["val_loss"])
         e.validation_scores_.append(record["val_score"])
+        if not self._early_stopping:
+            e.best_validation_score_ = max(e.validation_scores_)
         self._say(f"Validation score: {record['val_score']:f}")
 
     def _count(self, model: Any) -> None:

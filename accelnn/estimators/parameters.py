@@ -183,7 +183,7 @@ _CHECKS: dict[str, Check] = {
     "validation_fraction": _FRACTION,
     "beta_1": _FRACTION,
     "beta_2": _FRACTION,
-    "epsilon": _POSITIVE,
+    "epsilon": partial(_number, at_least=1e-15),  # see Adam
     "n_iter_no_change": _patience,
     "max_fun": integer,
     "backend": _backend,

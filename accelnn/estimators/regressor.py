@@ -26,7 +26,65 @@ LOSSES = {
 
 
 class MLPRegressor(RegressorMixin, MultilayerPerceptron):
-    """A multilayer perceptron that predicts numbers, one or several for each row."""
+    """A multilayer perceptron that predicts numbers, one or several for each row.
+
+    From the same ``random_state`` it trains as ``sklearn.neural_network.MLPRegressor`` does, up to rounding. With
+    several outputs ``loss_`` is the number that is minimised, a sum over them; scikit-learn reports their mean.
+
+    Args:
+        loss: ``"squared_error"`` (half of it), ``"poisson"`` (half the deviance; the output is an exponential),
+            ``"absolute_error"`` or ``"huber"`` (quadratic up to an error of 1, linear beyond).
+        hidden_layer_sizes: widths of the hidden layers, integers >= 1; may be empty.
+        activation: of the hidden layers: ``"identity"``, ``"logistic"`` (here also ``"sigmoid"``), ``"tanh"``,
+            ``"relu"``, or any other of accelnn. A tuple has one for each hidden layer.
+        solver: ``"adam"`` and ``"sgd"`` train by mini-batches, ``"lbfgs"`` on all rows at once, for small data.
+        alpha: >= 0, factor of the penalty ``alpha / 2 * sum W^2``, which is divided by the rows of the batch.
+        batch_size: rows of a mini-batch, >= 1; ``"auto"`` is 200, or all rows if there are fewer.
+        learning_rate: of ``"sgd"``: ``"constant"``; ``"invscaling"``, divided by (rows seen + 1) ^ ``power_t`` after
+            each epoch; or ``"adaptive"``, divided by 5 whenever nothing has improved for ``n_iter_no_change`` epochs.
+        learning_rate_init: > 0, the first learning rate.
+        power_t: >= 0, see ``learning_rate``.
+        max_iter: >= 1, the largest number of epochs, or of iterations of ``"lbfgs"``.
+        shuffle: whether to train on the rows in a new order in each epoch.
+        random_state: decides first weights, held-out rows and orders: an integer, a ``numpy.random.RandomState`` or
+            None. The numbers are those of scikit-learn.
+        tol: >= 0, what the loss has to fall by, or the validation score to rise by, to count as better. For ``"lbfgs"``
+            the largest gradient at which it ends.
+        verbose: whether to print a line after each epoch.
+        warm_start: whether ``fit`` goes on from the weights there are.
+        momentum: of ``"sgd"``, in [0, 1].
+        nesterovs_momentum: whether that is Nesterov's.
+        early_stopping: whether to hold out rows, stop when their score gets no better, and return to the best weights.
+        validation_fraction: which part of the rows to hold out, in [0, 1).
+        beta_1: of ``"adam"``, in [0, 1): how the mean of the gradients forgets.
+        beta_2: of ``"adam"``, in [0, 1): the same for their squares.
+        epsilon: of ``"adam"``, >= 1e-15, added to the root of that mean.
+        n_iter_no_change: >= 1, epochs in a row without improvement after which to stop, or infinity.
+        max_fun: >= 1, the largest number of evaluations by ``"lbfgs"``.
+        backend: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or a ``Backend``.
+        dtype: ``"float32"`` or ``"float64"``, of all computations; None takes float32 for float32 data, else float64.
+        dropout: rate in [0, 1) behind each hidden layer, or a tuple with one for each of them.
+        optimizer: an optimizer of accelnn, or its name (then with ``learning_rate_init``), in place of ``solver``.
+        schedule: a learning-rate schedule of accelnn in place of ``learning_rate``.
+        callbacks: one or more callbacks of accelnn; their ``model`` is the ``Sequential`` behind the estimator.
+
+    Attributes:
+        coefs_, intercepts_: weights (n_in, n_out) and biases (n_out,) of each layer, on the host.
+        loss_, best_loss_, loss_curve_: loss of the last epoch, the lowest one, and of all epochs.
+        validation_scores_, best_validation_score_, validation_loss_curve_: the same of the validation rows; None if
+            there are none. The score is the coefficient of determination.
+        n_iter_, t_: epochs of the last ``fit`` or iterations; rows seen, over all epochs.
+        n_features_in_, feature_names_in_, n_layers_, n_outputs_, out_activation_: as in scikit-learn.
+
+    Example:
+        >>> import numpy as np
+        >>> from accelnn import MLPRegressor
+        >>> X = np.linspace(-1, 1, 50).reshape(-1, 1)
+        >>> y = np.sin(3 * X[:, 0])
+        >>> regressor = MLPRegressor("squared_error", (10,), "tanh", solver="lbfgs", random_state=0).fit(X, y)
+        >>> float(regressor.score(X, y)) > 0.99
+        True
+    """
 
     def __init__(
         self,

@@ -93,10 +93,20 @@ def test_usable_threads_heed_quota_and_affinity(monkeypatch):
 
 def test_the_limit_of_the_user(monkeypatch):
     monkeypatch.delenv("ACCELNN_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert environment.thread_limit() is None
     monkeypatch.setenv("ACCELNN_NUM_THREADS", "3")
     assert environment.thread_limit() == 3
     assert describe_environment()["cpu"]["thread_limit"] == 3
+
+
+@pytest.mark.parametrize(("general", "limit"), [("2", 2), ("", None), ("0", None), ("4,2", None), ("many", None)])
+def test_the_limit_of_all_numerical_libraries(monkeypatch, general, limit):
+    monkeypatch.delenv("ACCELNN_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", general)
+    assert environment.thread_limit() == limit
+    monkeypatch.setenv("ACCELNN_NUM_THREADS", "3")
+    assert environment.thread_limit() == 3
 
 
 def test_the_processor_has_a_name(tmp_path):

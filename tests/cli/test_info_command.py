@@ -77,6 +77,9 @@ def test_people_see_what_decides_the_speed() -> None:
 def test_a_limit_of_the_threads_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELNN_NUM_THREADS", "1")
     assert "1 usable threads (ACCELNN_NUM_THREADS is 1)" in run("info").stdout
+    monkeypatch.delenv("ACCELNN_NUM_THREADS")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert "1 usable threads (OMP_NUM_THREADS is 1)" in run("info").stdout
 
 
 def test_a_wrong_setting_is_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
