@@ -6,11 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from simulated_device import SimulatedDevice
 
 from accelnn import Adam, BatchNorm, Dense, Sequential
+from accelnn.arrays.sparse_rows import SparseRows
 from accelnn.training import captured, fit
+from accelnn.training.callbacks import CallbackList
 from accelnn.training.captured import CapturedPredictor
+from accelnn.training.data import TrainingData
+from accelnn.training.row_blocks import BlockPredictor
 
 N_ROWS, N_IN, N_OUT, BATCH_SIZE = 22, 5, 3, 8
 ROOMY = np.random.default_rng(0).normal(size=(2 * N_ROWS, N_IN + 2)) * 40 + 128
@@ -61,3 +66,23 @@ def test_predictions(device: Any, batch_size: int) -> None:
         np.testing.assert_array_equal(kept, predictor.predict(x))
         output = np.exp(kept) / np.exp(kept).sum(axis=1, keepdims=True) if scores else kept
         np.testing.assert_allclose(output, expected, rtol=1e-12)
+
+
+def test_sparse_rows_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = csr_array(np.where(ROOMY[::2, 1:-1] > 150, ROOMY[::2, 1:-1], 0.0))
+    expected = trained(monkeypatch, SimulatedDevice(), matrix.toarray())
+    device, model = SimulatedDevice(), Sequential(layers(), n_in=N_IN, dtype="float64", seed=0, backend="cpu")
+
+    def choose(requested: str, network: Any, *arguments: Any, **options: Any) -> Any:
+        return captured.CapturedRunner(network, *arguments, device=device, precision="float64")
+
+    monkeypatch.setattr(fit, "choose_runner", choose)
+    data, state = TrainingData(SparseRows(matrix), LABELS), fit.OptimizerState.fresh(Adam(0.01), model)
+    order = model.shuffle_rng.permutation
+    settings = fit.Settings("cross_entropy", 1, BATCH_SIZE, order, "auto", np.arange(N_ROWS))
+    fit.Training(model, data, settings, state, CallbackList()).run()
+    assert "send" in device.log
+    np.testing.assert_array_equal(model.arena.values, expected.arena.values)
+    inner = CapturedPredictor(model, "float64", BATCH_SIZE, scores=False, device=device)
+    outputs = BlockPredictor(model, inner).predict(SparseRows(matrix))
+    np.testing.assert_array_equal(outputs, inner.predict(matrix.toarray()))
