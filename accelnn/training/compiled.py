@@ -114,7 +114,8 @@ class CompiledRunner:
     ) -> None:  # fmt: skip
         formula = resolve_loss(loss)
         first_weight, scores = first_weight_shape(network), formula.fused_activation is not None
-        size = limited_team_size(network, batch_size, threads, first_weight)
+        steps = -(-len(data) // batch_size)
+        size = limited_team_size(network, batch_size, threads, first_weight, steps)
         banded = bands_pay(first_weight, batch_size, size)
         program = lower(network, batch_size, size, training=True, scores=scores, banded=banded)
         self.machine = Machine(program, _training_kernels(program, data, loss, optimizer))
@@ -179,10 +180,17 @@ class CompiledRunner:
 
 
 def limited_team_size(
-    network: Network, batch_size: int, threads: int | None, first_weight: tuple[int, int] | None = None
+    network: Network,
+    batch_size: int,
+    threads: int | None,
+    first_weight: tuple[int, int] | None = None,
+    steps: int | None = None,
 ) -> int:
-    """Return how many threads to use for a batch of so many rows, at most ``threads`` unless that is None."""
-    size = team_size(multiplications(network) * batch_size, batch_size, first_weight)
+    """Return how many threads to use for a batch of so many rows, at most ``threads`` unless that is None.
+
+    ``steps``: how many there are in a row, None if many.
+    """
+    size = team_size(multiplications(network) * batch_size, batch_size, first_weight, steps)
     return size if threads is None else min(size, threads)
 
 
@@ -236,9 +244,16 @@ class CompiledPredictor:
     name = "compiled"
 
     def __init__(
-        self, network: Network, x_dtype: str, batch_size: int, *, scores: bool, threads: int | None = None
+        self,
+        network: Network,
+        x_dtype: str,
+        batch_size: int,
+        *,
+        scores: bool,
+        threads: int | None = None,
+        steps: int | None = None,
     ) -> None:
-        size = limited_team_size(network, batch_size, threads)
+        size = limited_team_size(network, batch_size, threads, steps=steps)
         program = lower(network, batch_size, size, training=False, scores=scores)
         dtype = program.memory.dtype.name
         gather = {"gather_rows": kernel("gather_rows", x_dtype, dtype).address}

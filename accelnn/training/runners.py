@@ -142,7 +142,7 @@ def _dense_predictor(network: Network, x: Array, scores: bool, threads: int | No
         return CapturedPredictor(network, x.dtype.name, rows, scores=scores)
     from accelnn.training.compiled import CompiledPredictor
 
-    return CompiledPredictor(network, x.dtype.name, rows, scores=scores, threads=threads)
+    return CompiledPredictor(network, x.dtype.name, rows, scores=scores, threads=threads, steps=-(-len(x) // rows))
 
 
 def check_runner(requested: str) -> None:

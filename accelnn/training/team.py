@@ -31,12 +31,20 @@ INPUTS_IN_CACHE = 1 << 20
 MULTIPLICATIONS_PER_THREAD = 250_000
 """With fewer multiplications a step, waiting for each other costs more than is saved."""
 
+MULTIPLICATIONS_PER_START = 20_000_000
+"""With fewer in all steps of an epoch, starting a thread, 50 to 200 us, costs more than is saved."""
 
-def team_size(multiplications: int, batch_size: int, first_weight: tuple[int, int] | None = None) -> int:
+
+def team_size(
+    multiplications: int, batch_size: int, first_weight: tuple[int, int] | None = None, steps: int | None = None
+) -> int:
     """Return how many threads to use for steps of this many multiplications, on batches of ``batch_size`` rows.
 
     ``first_weight`` is (n_in, n_out) of the weight whose inputs can be shared out in bands, None if there is none.
+    ``steps`` are those that are taken before the threads have to be started again, None if they are many.
     """
+    if steps is not None and steps * multiplications < MULTIPLICATIONS_PER_START:
+        return 1
     rows_per_thread = ROWS_PER_THREAD_IN_BANDS if bands_pay(first_weight, batch_size, 2) else ROWS_PER_THREAD
     worthwhile = min(multiplications // MULTIPLICATIONS_PER_THREAD, batch_size // rows_per_thread)
     return max(1, min(usable_threads(), worthwhile))

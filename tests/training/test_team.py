@@ -54,6 +54,12 @@ def test_bands_pay_for_smaller_batches(batch_size, first_weight, expected, monke
     assert team_size(MANY, batch_size, first_weight) == expected
 
 
+@pytest.mark.parametrize(("steps", "expected"), [(1, 1), (19, 1), (20, 4), (None, 4)])
+def test_threads_are_not_started_for_little(steps, expected, monkeypatch):
+    monkeypatch.setattr(team, "usable_threads", lambda: 4)
+    assert team_size(1_000_000, 1024, steps=steps) == expected
+
+
 @pytest.mark.parametrize(
     ("first_weight", "batch_size", "threads", "expected"),
     [
