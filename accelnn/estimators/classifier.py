@@ -164,7 +164,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
         """Train for one pass over ``X (n, n_features)`` and ``y``; weights and solver go on where they were.
 
-        ``classes``: all labels that will ever occur, to be given in the first call. Otherwise as ``fit``.
+        ``classes``: all labels that will ever occur, to be given in the first call. With ``early_stopping`` a part of
+        the rows is held out and measured: ``validation_scores_`` grows by one, and when to stop is yours to decide.
+        Otherwise as ``fit``.
         """
         self._fit(X, y, sample_weight, incremental=True, classes=classes)
         return self

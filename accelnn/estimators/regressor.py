@@ -172,7 +172,11 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
 
     @available_if(trains_by_steps)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
-        """Train for one pass over ``X (n, n_features)`` and ``y``; weights and solver go on where they were."""
+        """Train for one pass over ``X (n, n_features)`` and ``y``; weights and solver go on where they were.
+
+        With ``early_stopping`` a part of the rows is held out and measured: ``validation_scores_`` grows by one, and
+        when to stop is yours to decide. Otherwise as ``fit``.
+        """
         self._fit(X, y, sample_weight, incremental=True)
         return self
 
