@@ -180,7 +180,7 @@ class MultilayerPerceptron(BaseEstimator):
     def _warn_of_the_last_iteration(self) -> None:
         reached = f"Maximum iterations ({self.max_iter}) reached"
         message = f"Stochastic Optimizer: {reached} and the optimization hasn't converged yet."
-        warnings.warn(message, ConvergenceWarning, stacklevel=6)
+        warnings.warn(message, ConvergenceWarning, stacklevel=7)
 
     def _new_network(self, random: np.random.RandomState, l2: float) -> Sequential:
         backend = get_backend(self.backend)

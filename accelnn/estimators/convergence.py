@@ -15,14 +15,22 @@ class Convergence(Callback):
     """Fills the curves of an estimator after every epoch, and stops when they do not improve any more.
 
     estimator: its attributes change. state: of the solver, for rates that follow rules. n_rows: rows of an epoch.
-    constant: is added to the losses, see ``objective``. early_stopping: look at the validation score, not at the loss.
+    constant: is added to the losses. tolerance: by which they have to fall to count as better. early_stopping: look at
+    the validation score, not at the loss.
     """
 
     def __init__(
-        self, estimator: BaseEstimator, state: SolverState, n_rows: int, constant: float, *, early_stopping: bool
+        self,
+        estimator: BaseEstimator,
+        state: SolverState,
+        n_rows: int,
+        *,
+        constant: float,
+        tolerance: float,
+        early_stopping: bool,
     ) -> None:
         self._estimator, self._state, self._n_rows = estimator, state, n_rows
-        self._constant, self._early_stopping = constant, early_stopping
+        self._constant, self._tolerance, self._early_stopping = constant, tolerance, early_stopping
 
     def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> bool:
         """Record the epoch; return whether to stop."""
@@ -56,7 +64,7 @@ class Convergence(Callback):
             if score > e.best_validation_score_:
                 e.best_validation_score_, e._best_weights = score, model.get_weights()
         else:
-            worse = e.loss_ > e.best_loss_ - e.tol
+            worse = e.loss_ > e.best_loss_ - self._tolerance
             e.best_loss_ = min(e.best_loss_, e.loss_)
         e._no_improvement_count = e._no_improvement_count + 1 if worse else 0
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
-from accelnn.errors import ArgumentError, invalid
+from accelnn.errors import ArgumentError, ArgumentTypeError, invalid
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Labels:
     @classmethod
     def of(cls, y: Any) -> Labels:
         """Return the labels that occur in ``y``: (n,) of any type that can be sorted, or indicators (n, n_classes)."""
+        _check_sortable(y)
         check_classification_targets(y)
         kind = type_of_target(y, input_name="y")
         if kind == "multiclass-multioutput":
@@ -45,6 +46,7 @@ class Labels:
 
         Raises ArgumentError for labels that are not among the classes.
         """
+        _check_sortable(y)
         check_classification_targets(y)
         if self.kind == "multilabel":
             return self._indicators(y, dtype)
@@ -71,6 +73,15 @@ class Labels:
         if dense.ndim != 2 or dense.shape[1] != len(self.classes):
             raise invalid("y", f"of shape {dense.shape}", f"use indicators of shape (rows, {len(self.classes)})")
         return np.ascontiguousarray(dense, dtype)
+
+
+def _check_sortable(y: Any) -> None:
+    """Raise ArgumentTypeError for labels of several types; NaN is left to those who look for it."""
+    if getattr(y, "dtype", None) == object and y.ndim == 1:
+        types = sorted({type(label).__name__ for label in y.tolist()})
+        if len(types) > 1 and "float" not in types:
+            seen = f"y has labels of types {', '.join(types)}"
+            raise ArgumentTypeError(f"{seen}: use labels of one type, for example numpy.array(y, dtype=str)")
 
 
 def accuracy(outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> float:

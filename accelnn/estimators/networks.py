@@ -55,7 +55,7 @@ def usable_backend(name: Any) -> Backend:
     try:
         return get_backend(name)
     except BackendError as error:
-        warnings.warn(f"predicting on the CPU: {error}", AccelnnWarning, stacklevel=3)
+        warnings.warn(f"predicting on the CPU: {error}", AccelnnWarning, stacklevel=4)
         return get_backend("cpu")
 
 

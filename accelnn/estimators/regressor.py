@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -207,15 +208,14 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
                 return float("nan")
             return float(r2_score(targets, outputs, sample_weight=weights))
 
-        constant = _poisson_constant if loss == "poisson" else _nothing
-        return Task(data, rows, validation, score, loss, factor * self.n_outputs_, constant)
+        task = Task(data, rows, validation, score, loss, factor * self.n_outputs_)
+        if self.loss == "poisson":
+            return replace(task, constant=_poisson_constant)
+        # Here the loss is a sum over the outputs; tol is meant for their mean, which scikit-learn reports.
+        return replace(task, tolerance=float(self.n_outputs_))
 
 
-def _poisson_constant(data: TrainingData) -> float:
+def _poisson_constant(targets: np.ndarray, weights: np.ndarray | None) -> float:
     """Return what the loss leaves out because it does not depend on the prediction: then its minimum is 0."""
-    y = data.y.astype(np.float64)
-    return float(np.average(xlogy(y, y) - y, weights=data.weights, axis=0).sum())
-
-
-def _nothing(data: TrainingData) -> float:
-    return 0.0
+    y = targets.astype(np.float64)
+    return float(np.average(xlogy(y, y) - y, weights=weights, axis=0).sum())

@@ -33,7 +33,7 @@ class Task:
 
     data: all rows given to ``fit``. rows: those to train on, int64. validation: to measure after each epoch, or None.
     score: measures it, ``(outputs, targets) -> float``. loss, scale: name of the loss and its factor. constant: what
-    is added to the losses that are reported, of some data.
+    is added to the losses that are reported, for some targets and their weights. tolerance: is multiplied by ``tol``.
     """
 
     data: TrainingData
@@ -42,7 +42,14 @@ class Task:
     score: MetricFunction
     loss: str
     scale: float = 1.0
-    constant: Callable[[TrainingData], float] = lambda data: 0.0
+    constant: Callable[[np.ndarray, np.ndarray | None], float] = lambda targets, weights: 0.0
+    tolerance: float = 1.0
+
+    @property
+    def training_constant(self) -> float:
+        """The constant for the rows to train on."""
+        weights = self.data.weights
+        return self.constant(self.data.y[self.rows], None if weights is None else weights[self.rows])
 
 
 def train_by_steps(
@@ -62,9 +69,16 @@ def train_by_steps(
         Shuffling(random, n) if estimator.shuffle else None,
         "auto",
         task.rows,
-        objective=Objective(task.scale, penalty_per_row=True),
+        objective=Objective(task.scale, penalty_per_row=True, batches_weigh_rows=True),
     )
-    rules = Convergence(estimator, state, n, task.constant(task.data), early_stopping=estimator.early_stopping)
+    rules = Convergence(
+        estimator,
+        state,
+        n,
+        constant=task.training_constant,
+        tolerance=task.tolerance * estimator.tol,
+        early_stopping=estimator.early_stopping,
+    )
     callbacks = CallbackList([rules, *CallbackList(estimator.callbacks).callbacks])
     running = _resumed(state, network)
     history = Training(network, task.data, settings, running, callbacks, _evaluators(network, task)).run()
@@ -80,7 +94,7 @@ def train_by_lbfgs(estimator: BaseEstimator, network: Sequential, task: Task) ->
     function = FullGradient(network, task.data, task.loss, Objective(task.scale))
     start = np.array(network.backend.to_host(network.arena.values), np.float64)
     options: Any = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
-    constant = task.constant(task.data)
+    constant = task.training_constant
     callback: Any = _Announcer(constant) if estimator.verbose else None
     result = minimize(function, start, method="L-BFGS-B", jac=True, options=options, callback=callback)
     function(result.x)  # the last point that was tried need not be the best one
@@ -91,7 +105,7 @@ def train_by_lbfgs(estimator: BaseEstimator, network: Sequential, task: Task) ->
             f"lbfgs failed to converge after {result.nit} iteration(s) (status={result.status}): {result.message}. "
             "Increase max_iter or max_fun, or scale the data."
         )
-        warnings.warn(message, ConvergenceWarning, stacklevel=4)
+        warnings.warn(message, ConvergenceWarning, stacklevel=6)
 
 
 class Shuffling:
@@ -124,7 +138,7 @@ def _batch_size(requested: Any, n: int) -> int:
         return min(AUTO_BATCH_SIZE, n)
     if requested > n:
         message = f"Got `batch_size` larger than sample size: {requested} is clipped to {n}"
-        warnings.warn(message, AccelnnWarning, stacklevel=5)
+        warnings.warn(message, AccelnnWarning, stacklevel=8)
     return min(int(requested), n)
 
 
@@ -139,7 +153,7 @@ def _evaluators(network: Sequential, task: Task) -> dict[str, Evaluator]:
     if task.validation is None:
         return {}
     evaluator = _Validation(network, task.validation, task.loss, {"score": task.score}, "val_", scale=task.scale)
-    evaluator.constant = task.constant(task.validation)
+    evaluator.constant = task.constant(task.validation.y, task.validation.weights)
     return {"validation": evaluator}
 
 
