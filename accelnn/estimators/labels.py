@@ -77,7 +77,7 @@ class Labels:
 
 def _check_sortable(y: Any) -> None:
     """Raise ArgumentTypeError for labels of several types; NaN is left to those who look for it."""
-    if getattr(y, "dtype", None) == object and y.ndim == 1:
+    if isinstance(y, np.ndarray) and y.dtype.kind == "O" and y.ndim == 1:
         types = sorted({type(label).__name__ for label in y.tolist()})
         if len(types) > 1 and "float" not in types:
             seen = f"y has labels of types {', '.join(types)}"
