@@ -15,13 +15,17 @@ endif
 
 CUDA_COVERAGE := --cov --cov-config=tests/cuda/coverage.toml
 
-.PHONY: train test cuda-check cuda12-check gpu-check lint bench clean
+.PHONY: train test fuzz cuda-check cuda12-check gpu-check lint bench faults clean
 
 train: $(VENV)/.installed
 	$(BIN)/accelnn train
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
+
+# Ten thousand odd files for each reader; make fuzz FUZZ_ARGS="--executions 1000000" for a night.
+fuzz: $(VENV)/.installed-fuzz
+	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
 
 # What can be checked without a GPU. The simulator needs a process of its own; both report coverage together.
 cuda-check: .venv-cuda/.installed
@@ -50,6 +54,11 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks --optimizer adam
 	$(BIN)/python -m benchmarks.scaling --rounds 3
 	$(BIN)/python -m benchmarks.accuracy --rounds 3
+
+# Training runs are killed 200 times, also while they write a checkpoint, and must end as if nothing had happened.
+faults: $(VENV)/.installed-test
+	$(BIN)/python -m pytest tests/checkpoints
+	$(BIN)/python -m benchmarks.faults $(FAULTS_ARGS)
 
 clean:
 	rm -rf $(VENV) .venv-cuda .venv-cuda12 build dist

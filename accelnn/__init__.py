@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Adam,
         AdamW,
         Callback,
+        Checkpoint,
         EarlyStopping,
         History,
         RMSprop,
@@ -59,8 +60,8 @@ _ROOMS = {
         "Uniform",
     ),
     "accelnn.training": (
-        "SGD", "Adam", "AdamW", "Callback", "EarlyStopping", "History", "RMSprop", "Sequential", "StopOnTarget",
-        "load_model", "schedules", "warmup",
+        "SGD", "Adam", "AdamW", "Callback", "Checkpoint", "EarlyStopping", "History", "RMSprop", "Sequential",
+        "StopOnTarget", "load_model", "schedules", "warmup",
     ),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
@@ -73,6 +74,7 @@ __all__ = [
     "Backend",
     "BatchNorm",
     "Callback",
+    "Checkpoint",
     "Constant",
     "Dataset",
     "Dense",

@@ -38,6 +38,10 @@ class ModelFileError(AccelnnError, ValueError):
     """A model file cannot be read or is not a model file."""
 
 
+class CheckpointError(AccelnnError, RuntimeError):
+    """A checkpoint cannot be written, or cannot be read or trusted, or another program uses its folder."""
+
+
 class BackendError(AccelnnError, RuntimeError):
     """The requested backend cannot be used on this machine."""
 
@@ -56,7 +60,12 @@ class AccelnnWarning(UserWarning):
 
 def shown(value: object, limit: int = 80) -> str:
     """Return ``repr(value)`` on one line, cut to ``limit`` characters for use in a message."""
-    text = " ".join(line.strip() for line in repr(value).splitlines())
+    try:
+        text = " ".join(line.strip() for line in repr(value).splitlines())
+    except (
+        Exception
+    ):  # nested too deeply, too many digits: a message must not fail
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
@@ -75,4 +84,4 @@ def unknown_name(argument: str, value: object, known: Iterable[str]) -> Argument
     names = sorted(known)
     near = difflib.get_close_matches(str(value).lower(), names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return ArgumentError(f"{argument} is {shown(value)}: {hint}known names are {', '.join(names)}")
+    return ArgumentError(f"{argument} is {shown(value)}: {hint}known names are {', '.join(names) or 'none yet'}")

@@ -128,6 +128,22 @@ Seed = Annotated[
     ),
 ]
 Save = Annotated[str | None, typer.Option(metavar="PATH", help="Write the model there, for evaluate and predict.")]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Keep the state of the run there, so that --resume can go on after a crash."),
+]
+CheckpointEvery = Annotated[
+    str,
+    typer.Option(metavar="INTERVAL", help="How often: epoch, or for example '5 epochs', '1000 steps', '10 minutes'."),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with the run in the folder of --checkpoint, with the flags that it was begun with; begin it where "
+        "there is none.",
+    ),
+]
 Plot = Annotated[
     str | None, typer.Option(metavar="PATH", help='Draw the curves there, as .png; needs pip install "accelnn[plot]".')
 ]
@@ -211,6 +227,9 @@ def train(
     seed: Seed = None,
     save: Save = None,
     plot: Plot = None,
+    checkpoint: Checkpoint = None,
+    checkpoint_every: CheckpointEvery = "epoch",
+    resume: Resume = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a network on a data set and test it."""

@@ -63,5 +63,10 @@ def describe(saved: SavedModel) -> dict[str, Any]:
 
 def _names(value: Any, count: int) -> list[str] | None:
     """Return stored names if they are as many as needed; the file may come from anywhere."""
-    fits = isinstance(value, list) and len(value) == count and all(isinstance(name, str) for name in value)
+    fits = isinstance(value, list) and len(value) == count and all(map(_is_text, value))
     return value if fits else None
+
+
+def _is_text(name: object) -> bool:
+    """Return whether ``name`` is text that a file can hold; JSON knows halves of characters."""
+    return isinstance(name, str) and not any("\ud800" <= character <= "\udfff" for character in name)

@@ -30,6 +30,9 @@ class TrainOptions:
     as_json: bool
     threads: int | None = None
     precision: str | None = None
+    checkpoint: str | None = None
+    checkpoint_every: str = "epoch"
+    resume: bool = False
 
 
 @dataclass(frozen=True)

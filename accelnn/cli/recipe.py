@@ -17,8 +17,9 @@ from accelnn.errors import invalid, unknown_name
 from accelnn.network import ACTIVATION_ENTRIES, Dense, Dropout, Layer, Rescaling
 from accelnn.network.network import DTYPES
 from accelnn.plotting import check_plot_path
-from accelnn.training import OPTIMIZERS, SCHEDULES, EarlyStopping, Optimizer, Sequential
+from accelnn.training import OPTIMIZERS, SCHEDULES, Checkpoint, EarlyStopping, Optimizer, Sequential
 from accelnn.training.arguments import checked_number
+from accelnn.training.checkpoint import checked_every
 from accelnn.training.optimizers import resolve_optimizer
 from accelnn.training.precision import checked_precision
 from accelnn.training.runners import RUNNERS
@@ -39,6 +40,7 @@ class Recipe:
     optimizer: Optimizer
     backend: Backend
     seed: int
+    checkpoint: Checkpoint | None = None
 
 
 def checked_recipe(options: TrainOptions) -> Recipe:
@@ -53,8 +55,9 @@ def checked_recipe(options: TrainOptions) -> Recipe:
     check_output("--save", options.save)
     check_output("--plot", options.plot)
     check_plot_path("--plot", options.plot)
-    seed = secrets.randbits(32) if options.seed is None else options.seed
-    return Recipe(_widths(options.hidden), _optimizer(options), usable_backend(options.backend), seed)
+    checkpoint = _checkpoint(options)
+    widths, optimizer, backend = _widths(options.hidden), _optimizer(options), usable_backend(options.backend)
+    return Recipe(widths, optimizer, backend, _seed(options, checkpoint), checkpoint)
 
 
 def new_model(options: TrainOptions, recipe: Recipe, data: Dataset) -> Sequential:
@@ -94,6 +97,28 @@ def batch_size(options: TrainOptions, data: Dataset) -> int:
 def early_stopping(options: TrainOptions) -> EarlyStopping | None:
     """Return the callback that ``--early-stopping`` asks for."""
     return None if options.early_stopping is None else EarlyStopping("val_loss", patience=options.early_stopping)
+
+
+def _checkpoint(options: TrainOptions) -> Checkpoint | None:
+    if options.checkpoint is None:
+        if options.resume:
+            raise invalid("--resume", True, "say from where, with --checkpoint DIR")
+        return None
+    if not options.checkpoint:
+        raise invalid("--checkpoint", options.checkpoint, "use the name of a folder")
+    checkpoint = Checkpoint(options.checkpoint, checked_every(options.checkpoint_every, "--checkpoint-every"))
+    if checkpoint.exists() and not options.resume:
+        fix = "the folder has checkpoints already: add --resume to go on with that run, or give another folder"
+        raise invalid("--checkpoint", options.checkpoint, fix)
+    return checkpoint
+
+
+def _seed(options: TrainOptions, checkpoint: Checkpoint | None) -> int:
+    """Return the seed: the one of the flag, else that of the run to go on with, else a new one."""
+    if options.seed is not None:
+        return options.seed
+    saved = checkpoint.saved_seed() if checkpoint is not None and options.resume else None
+    return secrets.randbits(32) if saved is None else saved
 
 
 def _hidden_layers(options: TrainOptions, width: int) -> list[Layer]:

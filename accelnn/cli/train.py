@@ -111,6 +111,8 @@ def _train(run: Run) -> None:
             runner=options.runner,
             threads=options.threads,
             precision=options.precision,
+            checkpoint=run.recipe.checkpoint,
+            resume=options.resume,
         )
     run.elapsed_s = time.perf_counter() - start_s
 
@@ -201,4 +203,5 @@ def _epochs(count: int) -> str:
 
 
 def _whereabouts(run: Run) -> str:
-    return f"; the model so far is in {run.options.save}" if run.options.save is not None else ""
+    model = f"; the model so far is in {run.options.save}" if run.options.save is not None else ""
+    return model + ("" if run.options.checkpoint is None else "; --resume goes on with the run")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from accelnn.data.byte_table import read_byte_table
 from accelnn.data.files import existing_file, reading
-from accelnn.errors import DataError, shown
+from accelnn.errors import DataError, shown, wrong_type
 
 _MAX_LINE = 1 << 24
 _FIX = "use UTF-8 text of numbers separated by commas, one row per line"
@@ -55,6 +55,8 @@ def read_csv(path: str | os.PathLike[str], *, labelled: bool = True) -> CsvTable
     Raises ``DataError`` naming line and column for a field that is not a finite number, naming the line
     for a wrong number of fields, and for a file that is missing, empty or not UTF-8 text.
     """
+    if not isinstance(labelled, bool):
+        raise wrong_type("labelled", labelled, "use True or False")
     found = existing_file(path)
     with reading(found, _FIX):
         layout = _find_layout(found, labelled)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from accelnn.errors import AccelnnError, DataError, wrong_type
+from accelnn.errors import AccelnnError, DataError, invalid, wrong_type
+
+MAX_READ_BYTES = 1 << 20
+"""What is read of an archive at a time. NumPy reads arrays in smaller pieces, and the directory of a few arrays is
+smaller too; that of an archive made to do harm is read at once and becomes many objects."""
 
 # DEFLATE turns one byte into at most 1032 (zlib's technical notes, "Maximum Compression Factor").
 MAX_EXPANSION = 1032
@@ -20,6 +26,10 @@ def as_path(argument: str, value: object) -> Path:
     text = os.fspath(value)
     if not isinstance(text, str):
         raise wrong_type(argument, value, "use a path of text, not of bytes")
+    if not text:
+        raise invalid(argument, value, "use a path that is not empty")
+    if "\0" in text:
+        raise invalid(argument, value, "use a path without null characters, no file can have them in its name")
     return Path(os.path.expanduser(text))
 
 
@@ -55,3 +65,27 @@ def reading(path: Path, fix: str) -> Iterator[None]:
     except Exception as cause:
         detail = " ".join(str(cause).split())[:200] or type(cause).__name__
         raise DataError(f"{path}: cannot be read ({detail}): {fix}") from cause
+
+
+@contextmanager
+def open_archive(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
+    """Open a ZIP archive of a few arrays, each of which has a name of its own.
+
+    Raises ``zipfile.BadZipFile`` for what is no archive, for one with a directory of more than ``MAX_READ_BYTES``
+    bytes, and for one in which a name occurs twice (programs disagree which of them is meant), else ``OSError``.
+    """
+    with _LimitedReads(path) as file, zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise zipfile.BadZipFile(f"{twice[:80]!r} occurs twice in it")
+        yield archive
+
+
+class _LimitedReads(io.FileIO):
+    """A file that refuses to be read in large pieces."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > MAX_READ_BYTES:
+            raise zipfile.BadZipFile(f"a part of it would have {size:,} bytes")
+        return super().read(size) or b""

@@ -15,6 +15,8 @@ from accelnn.errors import DataError
 MAX_PLAIN_LABEL = 9_999
 MAX_NAMED_INTEGERS = 100
 
+_LAST_CHARACTER = 0x10FFFF
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -60,9 +62,14 @@ def _column(part: npt.NDArray[Any], source: str) -> npt.NDArray[Any]:
 
 def _text(part: npt.NDArray[Any], source: str) -> npt.NDArray[np.str_]:
     try:
-        return part.astype(np.str_)
+        text = part.astype(np.str_)
     except UnicodeDecodeError as cause:
         raise DataError(f"{source}: a label is bytes that are not ASCII: store labels as text") from cause
+    # A damaged file may hold numbers that no character has, or half a pair of them: Python cannot show or write those.
+    codes = np.ascontiguousarray(text).view(np.uint32) if text.dtype.itemsize else np.zeros(0, np.uint32)
+    if ((codes > _LAST_CHARACTER) | ((codes >= 0xD800) & (codes <= 0xDFFF))).any():
+        raise DataError(f"{source}: a label has characters that do not exist in Unicode: store labels as text")
+    return text
 
 
 def _integers(part: npt.NDArray[Any], source: str) -> npt.NDArray[np.int64]:

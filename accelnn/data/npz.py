@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from accelnn.data.files import MAX_EXPANSION, existing_file, reading
+from accelnn.data.files import MAX_EXPANSION, existing_file, open_archive, reading
 from accelnn.errors import DataError
 
 MAX_ARRAY_BYTES = 8 * 2**30
@@ -30,7 +30,7 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
     Python objects (nothing is ever unpickled). No memory is reserved for a size that is not in the file.
     """
     found = existing_file(path)
-    with reading(found, _FIX), zipfile.ZipFile(found) as archive:
+    with reading(found, _FIX), open_archive(found) as archive:
         names = _layout(found, archive)
         return {name: _read_array(found, archive, name) for name in names}
 
@@ -41,7 +41,7 @@ def read_npz_features(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     Raises ``DataError`` as ``read_npz`` does.
     """
     found = existing_file(path)
-    with reading(found, _FIX), zipfile.ZipFile(found) as archive:
+    with reading(found, _FIX), open_archive(found) as archive:
         keys = [key for key in ("x", "x_test") if f"{key}.npy" in archive.namelist()]
         if not keys:
             raise DataError(f"{found}: there is no array x in it: write it with numpy.savez(PATH, x=...)")

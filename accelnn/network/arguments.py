@@ -28,7 +28,10 @@ def number(argument: str, value: object, minimum: float = -math.inf) -> float:
     bound = "" if minimum == -math.inf else f" >= {minimum:g}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise wrong_type(argument, value, f"use a finite number{bound}")
-    result = float(value)
+    try:
+        result = float(value)
+    except OverflowError:  # an integer beyond 1.8e308
+        result = math.inf
     if not math.isfinite(result) or result < minimum:
         raise invalid(argument, value, f"use a finite number{bound}")
     return result
@@ -53,8 +56,10 @@ def text(argument: str, value: object) -> str:
 def host_array(argument: str, value: object, dtype: str = "float64") -> np.ndarray:
     """Return a C-ordered copy of ``value`` on the host in ``dtype``, all of it finite.
 
-    A device array is refused rather than copied in silence.
+    A device array is refused rather than copied in silence, and a masked array because some of it is missing.
     """
+    if isinstance(value, np.ma.MaskedArray):
+        raise wrong_type(argument, value, "fill in the masked values first, for example with filled(0)")
     try:
         source = np.asarray(value)
     except (TypeError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 from accelnn.errors import invalid, wrong_type
 from accelnn.network.layers.base import ActivatedLayer, Layer
@@ -22,9 +22,13 @@ def checked_layers(layers: Iterable[Layer]) -> list[Layer]:
     result = list(layers)
     if not result:
         raise invalid("layers", result, "use one layer or more")
+    seen: set[int] = set()
+    names: set[str] = set()
     for position, layer in enumerate(result):
-        _check_layer(layer, f"layers[{position}]", result[:position])
-    _give_names(result)
+        _check_layer(layer, f"layers[{position}]", seen, names)
+        seen.add(id(layer))
+        names |= set() if layer.name is None else {layer.name}
+    _give_names(result, names)
     return result
 
 
@@ -53,21 +57,22 @@ def output_activation(layers: Sequence[Layer]) -> str:
     return last.activation if isinstance(last, ActivatedLayer) else "identity"
 
 
-def _check_layer(layer: Layer, argument: str, before: Sequence[Layer]) -> None:
+def _check_layer(layer: Layer, argument: str, seen: Set[int], names: Set[str]) -> None:
+    """Check one layer; ``seen`` and ``names`` are the ids and the names of those before it."""
     if isinstance(layer, type) and issubclass(layer, Layer):
         raise wrong_type(argument, layer, f"use an instance, {layer.__name__}(...), not the class")
     if not isinstance(layer, Layer):
         raise wrong_type(argument, layer, "use a layer such as Dense(10), or derive its class from Layer")
-    if any(layer is other for other in before):
+    if id(layer) in seen:
         raise invalid(argument, layer, "this layer occurs twice: make a second one")
     if layer.built:
         raise invalid(argument, layer, "this layer belongs to another network: make a new one")
-    if layer.name is not None and layer.name in {other.name for other in before}:
+    if layer.name is not None and layer.name in names:
         raise invalid(f"name of {argument}", layer.name, "another layer has this name: use a different one")
 
 
-def _give_names(layers: Sequence[Layer]) -> None:
-    taken = {layer.name for layer in layers}
+def _give_names(layers: Sequence[Layer], taken: set[str]) -> None:
+    """Give a name that is not ``taken`` to each layer without one."""
     for layer in layers:
         if layer.name is None:
             kind = type(layer).__name__.lower()

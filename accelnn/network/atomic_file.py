@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from accelnn.data.files import as_path
 from accelnn.errors import ModelFileError, invalid
 
 
@@ -17,10 +18,10 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], None
 
     A symbolic link is followed, and an existing file keeps its permissions. If anything fails, ``path``
     is as before and no temporary file is left. Raises ``ArgumentError`` if ``path`` is a folder or a
-    device or lies in a folder that does not exist, ``ModelFileError`` if the system refuses to write.
+    device or lies in a folder that does not exist, ``ArgumentTypeError`` if it is no path, ``ModelFileError``
+    if the system refuses to write.
     """
-    target = Path(os.path.realpath(path))
-    _check_target(path, target)
+    target = _checked_target(as_path("path", path))
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     try:
         _write_synced(temporary, write, target)
@@ -32,11 +33,18 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], None
         temporary.unlink(missing_ok=True)
 
 
-def _check_target(path: str | os.PathLike[str], target: Path) -> None:
+def _checked_target(path: Path) -> Path:
+    """Return where the file is to be, links followed."""
+    try:
+        target = Path(os.path.realpath(path))
+        is_free = target.is_file() or not target.exists()
+    except (OSError, ValueError) as error:  # too long, or not a name at all
+        raise invalid("path", str(path), f"use the name of a file ({error})") from error
     if not target.parent.is_dir():
-        raise invalid("path", os.fspath(path), f"there is no folder {str(target.parent)!r}: make it first")
-    if target.exists() and not target.is_file():
-        raise invalid("path", os.fspath(path), "this is not a regular file: use another name")
+        raise invalid("path", str(path), f"there is no folder {str(target.parent)!r}: make it first")
+    if not is_free:
+        raise invalid("path", str(path), "this is not a regular file: use another name")
+    return target
 
 
 def _write_synced(temporary: Path, write: Callable[[IO[bytes]], None], target: Path) -> None:

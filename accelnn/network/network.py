@@ -178,6 +178,8 @@ class Network:
         """
         values, state = (np.empty_like(flat) for flat in self._host_buffers())
         targets = split(values, self.arena.parameters) + split(state, self.arena.states)
+        if not isinstance(weights, (Sequence, np.ndarray)):
+            raise wrong_type("weights", weights, "use a list of arrays, as get_weights returns it")
         if len(weights) != len(targets):
             raise ShapeError(f"weights has {len(weights)} arrays: this network takes {len(targets)}")
         for i, (target, given) in enumerate(zip(targets, weights, strict=True)):

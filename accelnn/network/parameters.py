@@ -16,9 +16,12 @@ import numpy as np
 
 from accelnn.arrays.backend import Backend
 from accelnn.arrays.typing import Array, DTypeName
-from accelnn.errors import ShapeError
+from accelnn.errors import ShapeError, invalid
 from accelnn.network.arguments import host_array
 from accelnn.network.initializers import Initializer, Shape
+
+_MAX_ELEMENTS = 2**60
+"""NumPy counts the bytes of an array in 64 bits."""
 
 
 @dataclass(eq=False)
@@ -138,6 +141,8 @@ def _place(variables: Sequence[Variable]) -> int:
     for variable in variables:
         variable.offset = end
         end += variable.size
+    if end > _MAX_ELEMENTS:
+        raise invalid("the number of parameters", end, "use fewer units or fewer inputs, no machine has so much memory")
     return end
 
 

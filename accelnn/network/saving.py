@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from accelnn.arrays.backend import Backend, get_backend
-from accelnn.errors import AccelnnError, ModelFileError, invalid, wrong_type
+from accelnn.errors import AccelnnError, ModelFileError, invalid, shown, wrong_type
 from accelnn.network.arguments import integer, text
 from accelnn.network.assembly import attach_layers
 from accelnn.network.layers import Activation, BatchNorm, Dense, Dropout, Layer, LayerNorm, Rescaling
@@ -34,11 +34,20 @@ def save(network: Network, path: str | os.PathLike[str], *, extra: Mapping[str, 
     finite, if a custom layer's ``config`` does not fit its constructor, or if ``path`` cannot be a file;
     ``ModelFileError`` if the system refuses to write.
     """
-    description = _description(network, dict(extra or {}))
+    description = _description(network, _mapping("extra", extra))
     values, state = network.arena.to_host()
     if not (np.isfinite(values).all() and np.isfinite(state).all()):
         raise invalid("network", network, "it contains NaN or infinite weights, so it is not worth saving")
     write_model_file(path, description, values, state)
+
+
+def describe(network: Network) -> dict[str, Any]:
+    """Return what a saved model says of ``network`` besides its numbers, as values that JSON can hold.
+
+    Raises ``NotBuiltError`` before ``build``, ``ArgumentError`` if a custom layer's ``config`` does not fit its
+    constructor.
+    """
+    return _description(network, {})
 
 
 def load_network(
@@ -102,6 +111,12 @@ def _description(network: Network, extra: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _mapping(argument: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
+    if value is not None and not isinstance(value, Mapping):
+        raise wrong_type(argument, value, "use a mapping whose keys are names")
+    return dict(value or {})
+
+
 def _layer_entry(layer: Layer) -> dict[str, Any]:
     config = layer.config()
     _check_json(f"config() of layer {layer.name}", config)
@@ -128,7 +143,7 @@ def _check_json(argument: str, value: dict[str, Any]) -> None:
 
 
 def _checked_classes(custom_layers: Mapping[str, type[Layer]] | None) -> dict[str, type[Layer]]:
-    classes = dict(custom_layers or {})
+    classes = _mapping("custom_layers", custom_layers)
     for name, kind in classes.items():
         if not (isinstance(kind, type) and issubclass(kind, Layer)):
             raise wrong_type(f"custom_layers[{name!r}]", kind, "use a class derived from Layer")
@@ -137,7 +152,7 @@ def _checked_classes(custom_layers: Mapping[str, type[Layer]] | None) -> dict[st
 
 def _make_layer(model_file: ModelFile, entry: Any, classes: Mapping[str, type[Layer]]) -> Layer:
     if not isinstance(entry, dict) or not isinstance(entry.get("config"), dict):
-        model_file.reject(f"it describes no layer here: {entry!r}")
+        model_file.reject(f"it describes no layer here: {shown(entry)}")
     kind, name = str(entry.get("class")), entry.get("name")
     if kind not in classes:
         fix = f"pass custom_layers={{{kind!r}: {kind}}} with your class"
@@ -160,4 +175,5 @@ def _check_sizes(model_file: ModelFile, layers: Sequence[Layer]) -> None:
 def _check_size(model_file: ModelFile, what: str, variables: Sequence[Variable], flat: np.ndarray) -> None:
     described = sum(variable.size for variable in variables)
     if described != flat.shape[0]:
-        model_file.reject(f"its layers have {described:,} {what} and it holds {flat.shape[0]:,}")
+        has = f"{described:,}" if described < 2**63 else "more than 2**63"  # Python writes no number of any length
+        model_file.reject(f"its layers have {has} {what} and it holds {flat.shape[0]:,}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from accelnn.arrays.reference import ACTIVATIONS, DERIVATIVES
-from accelnn.errors import invalid, unknown_name
+from accelnn.errors import invalid, unknown_name, wrong_type
 from accelnn.network.arguments import number
 from accelnn.plotting.figures import COLOURS, FilePath, new_figure, saved
 
@@ -57,7 +57,10 @@ def plot_activations(
 
 
 def _checked_names(names: str | Iterable[str] | None) -> list[str]:
-    chosen = list(DERIVATIVES) if names is None else [names] if isinstance(names, str) else list(names)
+    names = list(DERIVATIVES) if names is None else [names] if isinstance(names, str) else names
+    if not isinstance(names, Iterable):
+        raise wrong_type("names", names, "use a name such as 'relu', or a list of names")
+    chosen = list(names)
     if not chosen:
         raise invalid("names", names, "give at least one activation")
     for name in chosen:

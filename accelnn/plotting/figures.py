@@ -27,12 +27,14 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 def check_plot_path(argument: str, path: FilePath | None) -> None:
     """Raise if no picture could be drawn at ``path``, before the training whose curves it is to show.
 
-    None is no path and fine. Raises ArgumentError for a name that does not end in .png, and AccelnnError if
-    Matplotlib, which draws, is not installed.
+    None is no path and fine. Raises ArgumentError for a name that does not end in .png, ArgumentTypeError for what is
+    no path, and AccelnnError if Matplotlib, which draws, is not installed.
     """
     if path is None:
         return
-    if not os.fspath(path).lower().endswith(".png"):
+    if not isinstance(path, (str, os.PathLike)):
+        raise wrong_type(argument, path, "use the name of a file, or None")
+    if not str(os.fspath(path)).lower().endswith(".png"):
         raise invalid(argument, path, "use a file name that ends in .png")
     _check_matplotlib(argument)
 
@@ -40,15 +42,13 @@ def check_plot_path(argument: str, path: FilePath | None) -> None:
 def new_figure(path: FilePath | None, width: float, height: float) -> Figure:
     """Return an empty figure, ``width`` x ``height`` inches, for the file ``path``, or of pyplot if that is None.
 
-    Raises as ``check_plot_path`` does, and ArgumentTypeError if ``path`` is no path.
+    Raises as ``check_plot_path`` does.
     """
     if path is None:
         _check_matplotlib("a figure")
         from matplotlib import pyplot
 
         return pyplot.figure(figsize=(width, height), layout="constrained")
-    if not isinstance(path, (str, os.PathLike)):
-        raise wrong_type("path", path, "use the name of a file, or None")
     check_plot_path("path", path)
     from matplotlib.figure import Figure  # not pyplot, which would choose a window system and keep it
 

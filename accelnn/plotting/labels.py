@@ -19,7 +19,10 @@ def class_labels(argument: str, values: object) -> Labels:
     Raises ShapeError for another shape, ArgumentError for numbers that are not whole, ArgumentTypeError for other
     things than labels.
     """
-    labels = np.asarray(values)
+    try:
+        labels = np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise wrong_type(argument, values, "use one label for each row, (n,)") from error
     if labels.ndim not in (1, 2) or labels.size == 0 or labels.shape != (len(labels), 1)[: labels.ndim]:
         raise ShapeError(
             f"{argument} has shape {labels.shape}: use one label for each row, (n,); "
@@ -52,10 +55,13 @@ def paired_labels(y_true: object, y_pred: object) -> tuple[Labels, Labels]:
 def class_texts(classes: Labels, class_names: Sequence[str] | None) -> list[str]:
     """Return what to call each of ``classes``, sorted: entry ``label`` of ``class_names``, or the label itself.
 
-    Raises ArgumentError if there is no name for a class, or if the labels are names themselves.
+    Raises ArgumentError if there is no name for a class, or if the labels are names themselves, ArgumentTypeError for
+    what is no list.
     """
     if class_names is None:
         return [str(label) for label in classes]
+    if not isinstance(class_names, (Sequence, np.ndarray)):
+        raise wrong_type("class_names", class_names, "use a list of names, or None")
     if classes.dtype.kind != "i":
         raise invalid("class_names", class_names, f"leave it out, the labels are names: {shown(classes.tolist())}")
     if classes[0] < 0 or classes[-1] >= len(class_names):

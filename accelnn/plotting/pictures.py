@@ -56,7 +56,7 @@ def plot_misclassified(
         AccelnnError: Matplotlib is not installed.
 
     """
-    rows = np.asarray(images)
+    rows = _real_rows(images)
     true, predicted = paired_labels(y_true, y_pred)
     if rows.ndim < 2 or len(rows) != len(true):
         raise ShapeError(f"images has shape {rows.shape}: use ({len(true)}, n_pixels), a picture for each label")
@@ -130,9 +130,22 @@ def _first_weights(model: Network) -> npt.NDArray[Any]:
     raise invalid("model", model, "use a network with a Dense layer")
 
 
+def _real_rows(images: npt.ArrayLike) -> npt.NDArray[Any]:
+    fix = "use an array of real numbers, a picture in each row"
+    try:
+        rows = np.asarray(images)
+    except ValueError as error:  # pictures of different sizes
+        raise wrong_type("images", images, fix) from error
+    if rows.dtype.kind not in "biuf":
+        raise wrong_type("images", images, fix)
+    return rows
+
+
 def _picture_shape(argument: str, given: tuple[int, ...], shape: Sequence[int] | None) -> tuple[int, ...]:
     """Return (height, width) or (height, width, 3) of pictures that lie in memory as ``given``."""
     n_values = math.prod(given)
+    if shape is not None and not isinstance(shape, Sequence):
+        raise wrong_type("shape", shape, "use (height, width)")
     if shape is not None:
         size = tuple(integer("shape", side) for side in shape)
     elif len(given) > 1:

@@ -1,13 +1,15 @@
 """Training: the step and its runners, the loop, optimizers, schedules, callbacks, metrics and the history."""
 
 from accelnn.training import schedules
-from accelnn.training.callbacks import Callback, EarlyStopping, StopOnTarget
+from accelnn.training.callbacks import Callback
+from accelnn.training.checkpoint import Checkpoint
 from accelnn.training.history import History
 from accelnn.training.metrics import METRICS
 from accelnn.training.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Optimizer, RMSprop
 from accelnn.training.progress import Progress
 from accelnn.training.schedules import SCHEDULES, Schedule
 from accelnn.training.sequential import Sequential, load_model
+from accelnn.training.stopping import EarlyStopping, StopOnTarget
 from accelnn.training.warm_up import warmup
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Callback",
+    "Checkpoint",
     "EarlyStopping",
     "History",
     "Optimizer",

@@ -35,6 +35,11 @@ class EpochLoss:
         self._losses[first : self._n_done] = losses
 
     @property
+    def losses(self) -> np.ndarray:
+        """The losses of the steps so far, float64 (n,); they go on changing with the next epoch."""
+        return self._losses[: self._n_done]
+
+    @property
     def value(self) -> float:
         """The loss so far."""
         losses, weights = self._losses[: self._n_done], self._weights[: self._n_done]

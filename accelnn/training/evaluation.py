@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from accelnn.arrays import reference
+from accelnn.errors import ArgumentError, ArgumentTypeError
 from accelnn.network.losses import resolve_loss
 from accelnn.network.network import Network
 from accelnn.training.data import TrainingData
@@ -50,8 +51,14 @@ class Evaluator:
         with np.errstate(over="ignore", invalid="ignore"):
             values = {"loss": self._loss(raw)} if self.with_loss else {}
             output = raw if self._fused is None else reference.ACTIVATIONS[self._fused](raw)
-            values |= {name: metric(output, self._y) for name, metric in self.metrics.items()}
+            values |= {name: self._measured(name, metric, output) for name, metric in self.metrics.items()}
         return {f"{self.prefix}{name}": value for name, value in values.items()}
+
+    def _measured(self, name: str, metric: MetricFunction, output: np.ndarray) -> float:
+        try:
+            return metric(output, self._y)
+        except (ArgumentError, ArgumentTypeError) as error:
+            raise type(error)(f"metric {name!r}: {error}") from error
 
     def _loss(self, raw: np.ndarray) -> float:
         # In float64: a sum over a whole data set needs the digits.

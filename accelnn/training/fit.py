@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from accelnn.arrays.typing import Array
-from accelnn.errors import AccelnnWarning, DivergenceError
+from accelnn.errors import AccelnnWarning
 from accelnn.network.network import Network
+from accelnn.training.anomaly import AnomalyRunner
 from accelnn.training.callbacks import CallbackList, TrainingPlan
 from accelnn.training.data import TrainingData
+from accelnn.training.divergence import Recorder
 from accelnn.training.epoch_loss import EpochLoss
 from accelnn.training.evaluation import Evaluator
 from accelnn.training.history import History
+from accelnn.training.keeper import Keeper, Place
 from accelnn.training.objective import USUAL, Objective
 from accelnn.training.optimizers import Optimizer
 from accelnn.training.pace import Pace
@@ -46,7 +49,7 @@ class Settings:
 
     ``rows`` are the rows of the data to train on, int64; ``order`` returns them in the order of the next epoch, None
     keeps theirs. ``threads`` limits the threads of a step, None does not; ``precision`` is that of matrix products on
-    CUDA.
+    CUDA. ``detect_anomaly`` looks at the result of every operation, in the plain runner.
     """
 
     loss: str
@@ -58,6 +61,7 @@ class Settings:
     threads: int | None = None
     precision: str | None = None
     objective: Objective = USUAL
+    detect_anomaly: bool = False
 
     @property
     def steps_per_epoch(self) -> int:
@@ -67,7 +71,7 @@ class Settings:
 
 @dataclass
 class Training:
-    """One training run of a network."""
+    """One training run of a network; ``keeper`` keeps it in checkpoints."""
 
     network: Network
     data: TrainingData
@@ -76,19 +80,18 @@ class Training:
     callbacks: CallbackList
     evaluators: dict[str, Evaluator] = field(default_factory=dict)
     history: History = field(default_factory=History)
+    keeper: Keeper = field(default_factory=Keeper)
 
     def run(self) -> History:
         """Train for all epochs, or until a callback or Ctrl-C stops it.
 
-        Raises DivergenceError when a loss is not a finite number.
+        Raises DivergenceError when a loss is not a finite number, or weights are not after an epoch.
         """
         self._prepare()
         try:
-            self.callbacks.on_train_begin(self.network, self._plan())
-            for epoch in range(self.settings.epochs):
-                if self._run_epoch(epoch):
-                    self.history.stopped_because = self.callbacks.stop_reason
-                    break
+            with self.keeper.running():
+                self._begin()
+                self._run_epochs()
         except KeyboardInterrupt:
             self.history.interrupted = True
             warnings.warn("training was interrupted; the model keeps what it has learned", AccelnnWarning, stacklevel=3)
@@ -96,77 +99,129 @@ class Training:
             self.callbacks.on_train_end(self.network, self.history)
         return self.history
 
+    @property
+    def losses_so_far(self) -> np.ndarray:
+        """The losses of the steps of this epoch that are done, float64 (n,)."""
+        return self._loss.losses
+
     def _prepare(self) -> None:
         """Do once what epochs would else do again and again."""
+        self.keeper.begin(self)
         s = self.settings
         self._pace = Pace()
-        self._loss = EpochLoss(s.loss, len(s.rows), s.batch_size, self.data.weights)
+        weights = None if s.objective.batches_weigh_rows else self.data.weights
+        self._loss = EpochLoss(s.loss, len(s.rows), s.batch_size, weights)
         self._hyper = HyperTable(self.state.optimizer, s.epochs, s.steps_per_epoch)
         self._keys = DropoutKeys(self.network)
+        self._recorder = Recorder(self)
         self._runner = self._choose_runner()
         self.history.runner, self.history.threads = self._runner.name, self._runner.threads
 
+    @property
+    def runner(self) -> Runner:
+        """What executes the steps."""
+        return self._runner
+
+    def anomaly_runner(self) -> AnomalyRunner:
+        """Return a new runner for this run that looks at every result."""
+        s, network = self.settings, self.network
+        arguments = (network, self.data, s.loss, self.state.optimizer, self.state.moments, s.batch_size)
+        return AnomalyRunner(*arguments, network.backend.ops, s.objective)
+
     def _choose_runner(self) -> Runner:
         s = self.settings
+        if s.detect_anomaly:
+            return self.anomaly_runner()
         optimizer, moments = self.state.optimizer, self.state.moments
         arguments = (self.network, self.data, s.loss, optimizer, moments, s.batch_size)
         return choose_runner(s.runner, *arguments, threads=s.threads, precision=s.precision, objective=s.objective)
+
+    def _begin(self) -> None:
+        plan = self._plan()
+        self.callbacks.on_train_begin(self.network, plan)
+        self.keeper.begin_callbacks(self, plan)
 
     def _plan(self) -> TrainingPlan:
         s = self.settings
         recorded = ("loss", "seconds", "samples_per_s", *(name for e in self.evaluators.values() for name in e.names))
         return TrainingPlan(s.epochs, s.steps_per_epoch, len(s.rows), s.batch_size, self._runner.name, recorded)
 
-    def _run_epoch(self, epoch: int) -> bool:
-        """Train for one epoch and record it; return whether to stop."""
-        self.callbacks.on_epoch_begin(self.network, epoch)
-        start_s = time.perf_counter()
-        rows = self.settings.rows
-        order = rows if self.settings.order is None else self.settings.order(rows)
-        self._runner.begin_epoch(order)
-        self._loss.begin(order)
-        self._run_chunks(epoch)
+    def _run_epochs(self) -> None:
+        """Run the epochs from the keeper's place on; none if a callback has already ended the run that goes on."""
+        place = self.keeper.place
+        for epoch in range(place.epoch, self.settings.epochs):
+            if self.history.stopped_because is not None:
+                break
+            self._run_epoch(epoch, place)
+            place = Place()
+
+    def _run_epoch(self, epoch: int, place: Place) -> None:
+        """Train for what ``place`` leaves of one epoch and record it."""
+        start_s = self._begin_epoch(epoch, place)
+        self._run_chunks(epoch, place.step)
+        self._recorder.check_weights(epoch, is_last=epoch + 1 == self.settings.epochs)
         seconds = time.perf_counter() - start_s
-        values = {"loss": self._loss.value, "seconds": seconds, "samples_per_s": len(rows) / seconds}
+        values = {"loss": self._loss.value, "seconds": seconds, "samples_per_s": len(self.settings.rows) / seconds}
         for evaluator in self.evaluators.values():
             values |= evaluator.evaluate()
-        return self.callbacks.on_epoch_end(self.network, epoch, self.history.record(**values))
+        with self.keeper.undisturbed():
+            record = self.history.record(**values)
+            if self.callbacks.on_epoch_end(self.network, epoch, record):
+                self.history.stopped_because = self.callbacks.stop_reason
+            self.keeper.stand_at(epoch + 1, 0)
+        is_last = epoch + 1 == self.settings.epochs or self.history.stopped_because is not None
+        if self.history.stopped_because is not None:
+            self._recorder.check_weights(epoch, is_last=True)
+        self.keeper.after_epoch(record, is_last=is_last)
 
-    def _run_chunks(self, epoch: int) -> None:
-        """Run all steps of an epoch."""
+    def _begin_epoch(self, epoch: int, place: Place) -> float:
+        """Draw the order of the rows; return when the epoch began, by the clock of ``time.perf_counter``."""
+        with self.keeper.undisturbed():
+            self.callbacks.on_epoch_begin(self.network, epoch, resumed=place.has_begun)
+            start_s = time.perf_counter() - place.seconds
+            self.keeper.begin_order(place.seconds)
+            rows = self.settings.rows
+            order = rows if self.settings.order is None else self.settings.order(rows)
+        self._runner.begin_epoch(order)
+        self._recorder.begin_epoch(epoch, order)
+        self._loss.begin(order)
+        self._loss.add(0, place.losses)
+        return start_s
+
+    def _run_chunks(self, epoch: int, first: int) -> None:
+        """Run the steps of an epoch from ``first`` on."""
         n_steps = self.settings.steps_per_epoch
-        first = 0
         while first < n_steps:
-            last = min(n_steps, first + self._pace.steps)
+            last = self.keeper.last_step(epoch, first, min(n_steps, first + self._pace.steps))
             self._run_chunk(epoch, first, last)
             if self.callbacks.hears_chunks:
                 self.callbacks.on_chunk_end(self.network, epoch, last, n_steps, self._loss.value)
+            if last < n_steps:
+                self.keeper.after_chunk()
             first = last
 
     def _run_chunk(self, epoch: int, first: int, last: int) -> None:
         n_steps = last - first
-        hyper = self._hyper.rows(epoch, first, last, self.state.steps)
-        keys = self._keys.rows(self.network.steps_trained, n_steps)
-        start_s = time.perf_counter()
-        losses = self._runner.train(first, last, hyper, keys)
-        if not self._is_short(first, last):
-            self._pace.record(n_steps, time.perf_counter() - start_s)
-        self.state.steps += n_steps
-        self.network.steps_trained += n_steps
-        self._check_finite(epoch, first, losses)
-        self._loss.add(first, losses)
+        hyper, keys = self.tables(epoch, first, last, self.state.steps, self.network.steps_trained)
+        with self.keeper.undisturbed():
+            self._recorder.keep(epoch, first)
+            start_s = time.perf_counter()
+            losses = self._runner.train(first, last, hyper, keys)
+            if not self._is_short(first, last):
+                self._pace.record(n_steps, time.perf_counter() - start_s)
+            self.state.steps += n_steps
+            self.network.steps_trained += n_steps
+            self._recorder.check_losses(epoch, first, losses)
+            self._loss.add(first, losses)
+            self.keeper.stand_at(epoch, last)
+
+    def tables(self, epoch: int, first: int, last: int, steps: int, trained: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return hyperparameters and dropout keys of the steps [first, last) of ``epoch``.
+
+        ``steps`` is the number of steps that the optimizer has made before them, ``trained`` that of the network.
+        """
+        return self._hyper.rows(epoch, first, last, steps), self._keys.rows(trained, last - first)
 
     def _is_short(self, first: int, last: int) -> bool:
         """Return whether these steps are nothing but a last, partial batch, which says nothing about the others."""
         return 0 < first == last - 1 and last * self.settings.batch_size > len(self.settings.rows)
-
-    def _check_finite(self, epoch: int, first: int, losses: np.ndarray) -> None:
-        if np.isfinite(losses).all():
-            return
-        step = first + int(np.argmin(np.isfinite(losses)))
-        raise DivergenceError(
-            f"the loss is {losses[step - first]} in epoch {epoch + 1}, "
-            f"step {step + 1} of {self.settings.steps_per_epoch}: "
-            "likely causes are a learning rate that is too high (try a tenth, or clip_norm=1.0) "
-            "or inputs that are not scaled (try values around -1..1)"
-        )

@@ -63,9 +63,9 @@ def real_array(argument: str, values: Any, backend: Backend) -> Array:
     Masked arrays and sparse matrices are refused.
     """
     if isinstance(values, np.ma.MaskedArray):
-        raise wrong_type(argument, values, "fill in the masked values first, for example with x.filled(0)")
+        raise wrong_type(argument, values, f"fill in the masked values first, for example with {argument}.filled(0)")
     if hasattr(values, "toarray"):
-        raise wrong_type(argument, values, "sparse matrices are not supported, use x.toarray()")
+        raise wrong_type(argument, values, f"sparse matrices are not supported, use {argument}.toarray()")
     array = as_array(argument, values, backend)
     if array.dtype.kind not in "fiub":
         raise wrong_type(argument, values, f"use an array of real numbers, not of dtype {array.dtype}")

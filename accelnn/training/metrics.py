@@ -6,7 +6,7 @@ the output layer, ``(batch, n_out)`` or ``(batch,)``; sums are taken in float64 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -36,6 +36,7 @@ def accuracy(output: HostArray, target: HostArray) -> float:
 
     Raises:
         ShapeError: shapes that do not fit each other, or no rows.
+        ArgumentTypeError: other things than real numbers.
 
     """
     output, target = _with_rows(output, target)
@@ -134,6 +135,8 @@ def resolve_metrics(
     """
     if specs is None:
         return {}
+    if isinstance(specs, Mapping):
+        raise wrong_type("metrics", specs, "use a list of names and functions: a function's own name is its column")
     if isinstance(specs, str) or not isinstance(specs, Iterable):
         specs = [specs]
     named: dict[str, MetricFunction] = {}
@@ -203,11 +206,22 @@ def _classes(output: HostArray) -> HostArray:
 
 
 def _with_rows(output: HostArray, target: HostArray) -> tuple[HostArray, HostArray]:
-    output, target = np.asarray(output), np.asarray(target)
+    output, target = _numbers("output", output), _numbers("target", target)
     shaped = all(array.ndim in (1, 2) and array.size for array in (output, target))
     if not shaped or len(output) != len(target):
         raise _shapes_differ(output, target, "give (batch, n_out) or (batch,) with the same batch >= 1")
     return output, target
+
+
+def _numbers(argument: str, values: HostArray) -> HostArray:
+    fix = "use an array of real numbers"
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise wrong_type(argument, values, fix) from error
+    if array.dtype.kind not in "fiub":
+        raise wrong_type(argument, values, fix)
+    return array
 
 
 def _same_shape(output: HostArray, target: HostArray) -> tuple[HostArray, HostArray]:

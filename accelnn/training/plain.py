@@ -23,6 +23,7 @@ class PlainRunner:
 
     name = "plain"
     threads = 1
+    net_class = PlainNet
 
     def __init__(
         self,
@@ -36,7 +37,7 @@ class PlainRunner:
         objective: Objective = USUAL,
     ) -> None:
         asarray = network.backend.asarray
-        self._net = PlainNet(
+        self._net = self.net_class(
             network,
             data.x if isinstance(data.x, SparseRows) else asarray(data.x),
             batch_size,

@@ -50,13 +50,14 @@ class Schedule(ABC):
         Raises:
             ArgumentError: a negative or non-finite epoch, ``total_epochs`` < 1, or a custom ``curve``
                 that returns negative or non-finite rates.
-            ArgumentTypeError: ``epochs`` or ``total_epochs`` is not a number.
+            ArgumentTypeError: ``epochs`` or ``total_epochs`` is not a number, or a custom ``curve`` does not return
+                numbers.
             ShapeError: a custom ``curve`` that returns another shape.
 
         """
         at = checked_amounts("epochs", epochs)
         total = integer("total_epochs", total_epochs, minimum=1)
-        return _checked_rates(self, np.asarray(self.curve(at, total), np.float64), at.shape)
+        return _checked_rates(self, self.curve(at, total), at.shape)
 
 
 @dataclass(frozen=True)
@@ -260,7 +261,11 @@ def _store(schedule: Schedule, name: str, **bounds: float) -> None:
     object.__setattr__(schedule, name, checked_number(name, getattr(schedule, name), **bounds))
 
 
-def _checked_rates(schedule: Schedule, rates: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+def _checked_rates(schedule: Schedule, returned: object, shape: tuple[int, ...]) -> FloatArray:
+    given = np.asarray(returned)
+    if given.dtype.kind not in "fiu":
+        raise wrong_type(f"the result of schedule {shown(schedule)}", returned, "return an array of finite rates >= 0")
+    rates = given.astype(np.float64, copy=False)
     if rates.shape != shape:
         raise ShapeError(
             f"the rates of schedule {shown(schedule)} have shape {rates.shape}: "

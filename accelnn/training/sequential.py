@@ -20,11 +20,14 @@ from accelnn.network.network import Network
 from accelnn.network.saving import restore, save
 from accelnn.training.arguments import checked_number
 from accelnn.training.callbacks import Callback, CallbackList
+from accelnn.training.checkpoint import Checkpoint
+from accelnn.training.checkpoint_keeper import kept
 from accelnn.training.data import TrainingData
 from accelnn.training.evaluation import Evaluator
 from accelnn.training.fit import OptimizerState, Settings, Training
 from accelnn.training.history import History
 from accelnn.training.inputs import checked_data, checked_x
+from accelnn.training.keeper import Keeper
 from accelnn.training.metrics import MetricSpec, resolve_metrics
 from accelnn.training.optimizers import Optimizer, resolve_optimizer
 from accelnn.training.precision import checked_precision
@@ -81,6 +84,9 @@ class Sequential(Network):
         runner: str = "auto",
         threads: int | None = None,
         precision: str | None = None,
+        checkpoint: Checkpoint | None = None,
+        resume: bool = False,
+        detect_anomaly: bool = False,
     ) -> History:
         """Train the model from its present weights on and return what happened.
 
@@ -116,6 +122,12 @@ class Sequential(Network):
             precision: how precisely a CUDA device may compute the matrix products of a float32 model: ``"float32"``,
                 ``"tf32"`` (10 bits of mantissa) or ``"bf16"`` (activations in bfloat16). Weights, gradients and the
                 optimizer stay float32. None is the model's dtype. A CPU computes in the model's dtype whatever it may.
+            checkpoint: where and how often to keep the state of the run, so that it can be resumed after a crash.
+            resume: go on with the run in the folder of ``checkpoint``, to the same weights as if it had never been
+                interrupted; where there is none yet, begin it. Everything else must be as it was, except for the
+                backend, runner, threads and precision. False begins a new run, in a folder without checkpoints.
+            detect_anomaly: look at the result of every operation and stop at the first that is not finite, naming its
+                layer. It takes the plain runner, so this is for finding out why a run fails.
 
         Returns:
             The history; also kept as ``model.history``. After Ctrl-C it is returned too, with ``interrupted`` set and a
@@ -124,7 +136,9 @@ class Sequential(Network):
         Raises:
             ArgumentError, ArgumentTypeError, ShapeError: an argument cannot be used; it is named. An array on another
                 device than the model's is of a wrong type.
-            DivergenceError: a loss became NaN or infinite.
+            DivergenceError: a loss, or a weight by the end of an epoch, became NaN or infinite; the message names the
+                step, its learning rate, and where it began as far as that can be found out.
+            CheckpointError: a checkpoint cannot be written or trusted, or another run uses the folder.
         """
         chosen = resolve_optimizer(optimizer, learning_rate)
         chosen_metrics = resolve_metrics(metrics)
@@ -133,18 +147,22 @@ class Sequential(Network):
         n_epochs = integer("epochs", epochs, minimum=0)
         flag("shuffle", shuffle)
         check_runner(runner)
+        if flag("detect_anomaly", detect_anomaly) and runner not in ("auto", "plain"):
+            raise invalid("runner", runner, "leave it out: detect_anomaly=True takes the plain one")
         limit, products = _checked_threads(threads), checked_precision(precision, self.dtype)
         name = self._checked_loss(loss)
         data = checked_data(x, y, self, name, sample_weight, class_weight)
-        rows, held_out = self._split_rows(data, validation_data, validation_split)
-        validation = self._validation(data, held_out, validation_data, name)
-        size = _checked_batch_size(batch_size, len(rows))
-        self._loss, self._state = name, OptimizerState.fresh(chosen, self)
-        settings = Settings(name, n_epochs, size, self._order(shuffle), runner, rows, limit, products)
-        self.history = History()
-        with progress.announcing():
+        with kept(checkpoint, resume) as keeper, progress.announcing():
+            rows, held_out = self._split_rows(data, validation_data, validation_split, keeper)
+            validation = self._validation(data, held_out, validation_data, name)
+            size = _checked_batch_size(batch_size, len(rows))
+            order = self._order(shuffle)
+            settings = Settings(
+                name, n_epochs, size, order, runner, rows, limit, products, detect_anomaly=bool(detect_anomaly)
+            )
             evaluators = self._evaluators(data, settings, validation, chosen_metrics)
-            return Training(self, data, settings, self._state, observers, evaluators, self.history).run()
+            self._loss, self._state, self.history = name, OptimizerState.fresh(chosen, self), History()
+            return Training(self, data, settings, self._state, observers, evaluators, self.history, keeper).run()
 
     def partial_fit(
         self,
@@ -249,10 +267,11 @@ class Sequential(Network):
         return formula.name
 
     def _split_rows(
-        self, data: TrainingData, validation_data: Any, validation_split: float
+        self, data: TrainingData, validation_data: Any, validation_split: float, keeper: Keeper
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows to train on and the rows to hold out."""
         fraction = checked_number("validation_split", validation_split, at_least=0.0, below=1.0)
+        generator = keeper.split_generator(self.shuffle_rng)
         if fraction == 0.0:
             return np.arange(len(data)), np.arange(0)
         if validation_data is not None:
@@ -260,7 +279,7 @@ class Sequential(Network):
         n_held_out = round(fraction * len(data))
         if not 0 < n_held_out < len(data):
             raise invalid("validation_split", validation_split, f"of {len(data)} rows it leaves one part empty")
-        order = self.shuffle_rng.permutation(len(data))
+        order = generator.permutation(len(data))
         return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
     def _validation(

@@ -154,3 +154,12 @@ def test_a_full_disk_is_a_failed_run(digits_file: Path, rows: np.ndarray, monkey
     assert "No space left" in error_of(
         "predict", digits_file, "--input", "rows.csv", "--output", "out.csv", exit_code=1
     )
+
+
+def test_names_of_classes_that_no_file_can_hold_are_not_used() -> None:
+    """A model file may come from anywhere, and JSON knows halves of characters."""
+    model = Sequential([Dense(2, "softmax")], n_in=2, seed=0)
+    model.save("model.npz", extra={"class_names": ["cat", "\ud800"]})
+    Path("new.csv").write_text("0,1\n1,0\n")
+    assert run("predict", "model.npz", "--input", "new.csv", "--output", "out.csv").exit_code == 0
+    assert {line[0] for line in table("out.csv")[1]} <= {"0", "1"}

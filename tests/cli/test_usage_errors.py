@@ -28,7 +28,7 @@ def test_the_flags_are_the_documented_ones() -> None:
     documented = {
         "train": "--dataset --data-dir --hidden --activation --optimizer --learning-rate --epochs --batch-size "
         "--dropout --l2 --schedule --early-stopping --backend --dtype --runner --threads --precision --seed --save "
-        "--plot --json",
+        "--plot --checkpoint --checkpoint-every --resume --json",
         "evaluate": "--dataset --data-dir --backend --json",
         "predict": "--input --output --backend --json",
         "bench": "--hidden --activation --optimizer --batch-size --backend --dtype --threads --seconds --plot --json",

@@ -12,7 +12,7 @@ import pytest
 from data_stand_ins import CODES, idx_bytes
 
 from accelnn.data import find_idx_files, read_idx
-from accelnn.errors import ArgumentTypeError, DataError
+from accelnn.errors import ArgumentError, ArgumentTypeError, DataError
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 
@@ -130,8 +130,10 @@ def test_what_is_not_a_file(tmp_path: Path) -> None:
         read_idx(tmp_path / "missing")
     with pytest.raises(DataError, match="not there"):
         read_idx("x" * 5000)
-    with pytest.raises(DataError, match="not there"):
+    with pytest.raises(ArgumentError, match="null characters"):
         read_idx("nul\0byte")
+    with pytest.raises(ArgumentError, match="not empty"):
+        read_idx("")
     with pytest.raises(DataError, match="not a regular file"):
         read_idx(tmp_path)
     with pytest.raises(ArgumentTypeError, match="path is 3"):

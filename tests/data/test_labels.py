@@ -70,6 +70,10 @@ def test_everything_else_is_a_regression_with_columns(values: np.ndarray) -> Non
         ([np.array([1j])], "complex"),
         ([np.array([0, 1]), np.array([0.5])], "one kind"),
         ([np.zeros((1, 2)), np.zeros((1, 3))], "different numbers of columns"),
+        ([np.array([0x110000], np.uint32).view("<U1")], "do not exist in Unicode"),
+        ([np.array([97, 0x7FFFFFFF], np.uint32).view("<U2")], "do not exist in Unicode"),
+        ([np.array(["a", "\ud800"])], "do not exist in Unicode"),
+        ([np.array("a")], "labels have shape"),
     ],
 )
 def test_refused_targets(parts: list[np.ndarray], message: str) -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from accelnn.errors import ArgumentError, ArgumentTypeError
-from accelnn.training.callbacks import Callback, CallbackList, EarlyStopping, StopOnTarget, TrainingPlan
+from accelnn.training.callbacks import Callback, CallbackList, TrainingPlan
 from accelnn.training.history import History
+from accelnn.training.stopping import EarlyStopping, StopOnTarget
 
 PLAN = TrainingPlan(epochs=100, steps_per_epoch=1)
 

@@ -1,0 +1,89 @@
+"""``accelnn train --checkpoint DIR --resume``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import QUICK, error_of, run, run_json
+
+from accelnn import Checkpoint
+from accelnn.cli import train as train_command
+from accelnn.training import Callback
+
+UNSEEDED = (*QUICK[:-2], "--epochs", "4", "--early-stopping", "3")
+
+
+class CrashError(Exception):
+    """What ends a run."""
+
+
+def crash(self: Callback, model: Any, epoch: int) -> None:
+    """Let the watching callback end a run after its second epoch."""
+    if epoch == 2:
+        raise CrashError
+
+
+def test_a_run_that_crashed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(train_command.Watch, "on_epoch_begin", crash)
+        with pytest.raises(CrashError):
+            run("train", *UNSEEDED, "--seed", "5", "--checkpoint", "run", "--checkpoint-every", "3 steps")
+    assert Checkpoint("run").saved_seed() == 5
+    resumed = run_json("train", *UNSEEDED, "--checkpoint", "run", "--resume", "--save", "resumed.npz")
+    whole = run_json("train", *UNSEEDED, "--seed", "5", "--save", "whole.npz")
+    times = ("samples_per_s", "elapsed_s")
+    assert {k: v for k, v in resumed.items() if k not in times} == {k: v for k, v in whole.items() if k not in times}
+    with np.load("resumed.npz") as one, np.load("whole.npz") as two:
+        np.testing.assert_array_equal(one["values"], two["values"])
+
+
+def test_a_run_that_is_not_there_begins(capsys: pytest.CaptureFixture[str]) -> None:
+    first = run_json("train", *UNSEEDED, "--checkpoint", "new/run", "--resume")
+    again = run_json("train", *UNSEEDED, "--checkpoint", "new/run", "--resume")
+    assert (first["seed"], first["train_loss"]) == (again["seed"], again["train_loss"])
+    assert Checkpoint("new/run").load_model().units == [64, 16, 10]
+
+
+def test_folders_of_another_run_are_refused() -> None:
+    run_json("train", *QUICK, "--checkpoint", "run")
+    before = sorted(Path("run").iterdir())
+    assert "--checkpoint is 'run': the folder has checkpoints already: add --resume" in error_of(
+        "train", *QUICK, "--checkpoint", "run"
+    )
+    message = error_of("train", *QUICK, "--json", "--learning-rate", "0.5", "--checkpoint", "run", "--resume")
+    assert "settings.optimizer.learning_rate.rate was 0.001 and is 0.5" in message
+    assert sorted(Path("run").iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--resume"], "--resume is True: say from where, with --checkpoint DIR"),
+        (["--checkpoint", ""], "--checkpoint is '': use the name of a folder"),
+        (
+            ["--checkpoint", "run", "--checkpoint-every", "often"],
+            "--checkpoint-every is 'often': use 'epoch', or a number",
+        ),
+    ],
+)
+def test_wrong_flags(flags: list[str], message: str) -> None:
+    assert message in error_of("train", *QUICK, *flags)
+    assert not Path("run").exists()
+
+
+def test_damage_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    run_json("train", *QUICK, "--checkpoint", "run")
+    newest = sorted(Path("run").glob("*.safetensors"))[-1]
+    newest.write_bytes(b"")
+    result = run("train", *QUICK[:-2], "--json", "--checkpoint", "run", "--resume")
+    assert result.exit_code == 0
+    assert result.stderr.count("\n") == 1
+    assert "accelnn: warning: 'run/checkpoint-000002" in result.stderr
+    for path in Path("run").glob("*.safetensors"):
+        path.write_bytes(b"")
+    assert "no checkpoint in 'run' can be used" in error_of(
+        "train", *QUICK, "--json", "--checkpoint", "run", "--resume", exit_code=1
+    )
