@@ -17,7 +17,7 @@ from accelnn.plotting import check_plot_path
 LINE_LENGTH = 110
 """A figure that needs more room is printed in two lines, one below the other, so that digits can be compared."""
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Of Okabe and Ito: they can be told apart without full colour vision too."""
 
 _FORMATS = {"float_kind": "{:.12g}".format, "int_kind": str}
@@ -88,7 +88,9 @@ def finish() -> None:
 
 
 def draw_curves(axes: Any, curves: Mapping[str, Sequence[float]], xlabel: str, ylabel: str, title: str) -> None:
-    """Draw a line for each of ``curves`` into the axes of Matplotlib, from epoch 0 (before any update) on."""
+    """Draw a line for each of ``curves``, from epoch 0 on, into the axes of Matplotlib; there are seven colours."""
+    if len(curves) > len(COLOURS):
+        raise ValueError(f"curves are {len(curves)}: more than {len(COLOURS)} cannot be told apart")
     for (label, values), colour in zip(curves.items(), COLOURS, strict=False):
         axes.plot(range(len(values)), values, label=label, color=colour, marker="." if len(values) <= 30 else None)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)

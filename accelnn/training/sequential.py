@@ -243,6 +243,20 @@ class Sequential(Network):
             raise invalid("the output activation", self.output_activation, fix)
         return self._outputs(x, to_host)
 
+    def layer_outputs(self, x: Any) -> list[np.ndarray]:
+        """Return the outputs (n, width) of every layer for ``x (n, n_in)``, in order: host arrays of the model's dtype.
+
+        To look into a network: all of them are in memory at once, and nothing is compiled. Raises as ``predict`` does.
+        """
+        self.count_parameters()  # raises before the model is built
+        values = self.backend.asarray(checked_x(x, self), dtype=self.dtype)
+        context, outputs = self.context(), []
+        with self.backend.active():
+            for layer in self.layers:
+                values = layer.forward(values, context)
+                outputs.append(np.array(self.backend.to_host(values)))
+        return outputs
+
     def save(self, path: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None) -> None:
         """Write the layers and their weights to one file; ``accelnn.load_model`` reads it.
 
