@@ -117,7 +117,6 @@ def _shown(values: np.ndarray) -> str:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is given: use an integer >= 1")
+    return int(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from accelnn.errors import AccelnnError, invalid, wrong_type
@@ -27,8 +28,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 def check_plot_path(argument: str, path: FilePath | None) -> None:
     """Raise if no picture could be drawn at ``path``, before the training whose curves it is to show.
 
-    None is no path and fine. Raises ArgumentError for a name that does not end in .png, ArgumentTypeError for what is
-    no path, and AccelnnError if Matplotlib, which draws, is not installed.
+    None is no path and fine. Raises ArgumentError for a name that does not end in .png or a folder that does not exist,
+    ArgumentTypeError for what is no path, and AccelnnError if Matplotlib, which draws, is not installed.
     """
     if path is None:
         return
@@ -36,6 +37,8 @@ def check_plot_path(argument: str, path: FilePath | None) -> None:
         raise wrong_type(argument, path, "use the name of a file, or None")
     if not str(os.fspath(path)).lower().endswith(".png"):
         raise invalid(argument, path, "use a file name that ends in .png")
+    if not Path(os.fspath(path)).parent.is_dir():
+        raise invalid(argument, path, "cannot write there: its folder does not exist, make it first")
     _check_matplotlib(argument)
 
 

@@ -89,7 +89,7 @@ FILES = [
     ("plotting.plot_confusion_matrix(LABELS, LABELS, axes=3)", ArgumentTypeError,
      "axes is 3 of type int: use the axes of one panel, such as figure.subplots()"),
     ('plotting.plot_confusion_matrix(LABELS, LABELS, "missing/a.png")', ArgumentError,
-     "path is 'missing/a.png': cannot write there (No such file or directory)"),
+     "path is 'missing/a.png': cannot write there: its folder does not exist, make it first"),
     ('plotting.plot_decision_boundary(3, X[:, :2], LABELS, "a.png")', ArgumentTypeError,
      "model is 3 of type int: use a model with predict(x), or a function from rows (n, 2) to labels (n,)"),
     ('plotting.plot_decision_boundary(net(), X, LABELS, "a.png")', ShapeError,
