@@ -19,7 +19,7 @@ from accelnn.estimators.convergence import begin_curves
 from accelnn.estimators.initial_weights import Weights, initial_weights
 from accelnn.estimators.inputs import as_rows, checked_data, checked_inputs, computing_dtype, row_weights
 from accelnn.estimators.networks import SCIKIT_OUTPUTS, load, make_network, unloaded, usable_backend
-from accelnn.estimators.parameters import STEP_SOLVERS, check_parameters, hidden_activations, hidden_sizes
+from accelnn.estimators.parameters import STEP_SOLVERS, check_parameters, drawing_activations, hidden_sizes
 from accelnn.estimators.solvers import SolverState, make_optimizer
 from accelnn.estimators.training import Task, train_by_lbfgs, train_by_steps
 from accelnn.training.data import TrainingData
@@ -98,7 +98,7 @@ class MultilayerPerceptron(BaseEstimator):
         self.n_outputs_ = self._n_outputs(targets)
         units = [n_features, *hidden_sizes(self), self.n_outputs_]
         self.n_layers_, self.n_iter_, self.t_ = len(units), 0, 0
-        self.coefs_, self.intercepts_ = initial_weights(units, hidden_activations(self), random, dtype)
+        self.coefs_, self.intercepts_ = initial_weights(units, drawing_activations(self), random, dtype)
         self._network = self._solver = None
         if self._uses_steps():
             begin_curves(self)

@@ -18,12 +18,11 @@ def initial_weights(
 
     Glorot & Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010.
 
-    units: widths, the inputs first. activations: those of the hidden layers; the output layer is drawn as the last of
-    them. random: its next numbers are used, W and b of each layer in turn.
+    units: widths, the inputs first. activations: one for each layer that is drawn. random: its next numbers are used, W
+    and b of each layer in turn.
     """
     coefs, intercepts = [], []
-    drawn_as = [*activations, activations[-1] if activations else "identity"]
-    for (n_in, n_out), activation in zip(pairwise(units), drawn_as, strict=True):
+    for (n_in, n_out), activation in zip(pairwise(units), activations, strict=True):
         bound = np.sqrt((2.0 if activation == "sigmoid" else 6.0) / (n_in + n_out))
         coefs.append(random.uniform(-bound, bound, (n_in, n_out)).astype(dtype))
         intercepts.append(random.uniform(-bound, bound, n_out).astype(dtype))

@@ -58,6 +58,15 @@ def hidden_activations(estimator: BaseEstimator) -> list[str]:
     return [SCIKIT_ACTIVATIONS.get(name, name) for name in _one_each(estimator, estimator.activation)]
 
 
+def drawing_activations(estimator: BaseEstimator) -> list[str]:
+    """Return by which activation the first weights of each layer are drawn: the output layer as the last hidden one."""
+    hidden = hidden_activations(estimator)
+    if hidden:
+        return [*hidden, hidden[-1]]
+    name = estimator.activation if isinstance(estimator.activation, str) else "identity"
+    return [SCIKIT_ACTIVATIONS.get(name, name)]
+
+
 def dropout_rates(estimator: BaseEstimator) -> list[float]:
     """Return the dropout rates behind the hidden layers."""
     return [float(rate) for rate in _one_each(estimator, estimator.dropout)]

@@ -96,7 +96,7 @@ class CallbackList(Callback):
     def __init__(self, callbacks: Callback | Iterable[Callback] | None = None) -> None:
         if callbacks is None or isinstance(callbacks, Callback):
             callbacks = [] if callbacks is None else [callbacks]
-        if not isinstance(callbacks, Iterable):
+        if isinstance(callbacks, str) or not isinstance(callbacks, Iterable):
             raise wrong_type("callbacks", callbacks, "use a list of callbacks, such as [EarlyStopping()]")
         checked = [_checked_callback(callback) for callback in callbacks]
         self.callbacks: list[Callback] = []

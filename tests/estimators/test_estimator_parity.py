@@ -121,7 +121,6 @@ def test_sizes_of_hidden_layers(hidden_layer_sizes: Any) -> None:
     check_same(*fitted_pair("multiclass", hidden_layer_sizes=hidden_layer_sizes, activation="tanh"))
 
 
-@pytest.mark.xfail(reason="the output layer is drawn as that of identity")
 def test_logistic_without_hidden_layers() -> None:
     """What it changes is how the first weights are drawn."""
     check_same(*fitted_pair("multiclass", hidden_layer_sizes=(), activation="logistic"))
