@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,7 +38,12 @@ class Anomaly:
         if not self.what and not bool(xp.all(xp.isfinite(values))):
             flat = xp.reshape(values, (-1,))
             wrong = flat[~xp.isfinite(flat)]
-            self.what, self.value = what, float(wrong[0])
+            self.look_at_number(float(wrong[0]), what)
+
+    def look_at_number(self, value: float, what: str) -> None:
+        """Do the same with a single number of the host."""
+        if not self.what and not math.isfinite(value):
+            self.what, self.value = what, value
 
     def measure(self, net: PlainNet) -> None:
         """Remember the largest gradient; where some are NaN, that of the others."""
@@ -102,7 +108,7 @@ def forward(net: WatchedNet, index: int) -> None:
 def output_gradient(net: WatchedNet) -> float:
     """As in the plain runner."""
     loss = plain.output_gradient(net)
-    net.look_at(np.float64(loss), f"the loss {net.loss}")
+    net.anomaly.look_at_number(loss, f"the loss {net.loss}")
     net.look_at(net.values, f"the gradient of the loss {net.loss}")
     return loss
 
@@ -122,7 +128,7 @@ def update(net: WatchedNet, step: int) -> float:
         return 0.0
     penalty = plain.update(net, step)
     net.anomaly.measure(net)  # with the penalties in it
-    net.look_at(np.float64(penalty), "the penalty of the weights")
+    net.anomaly.look_at_number(penalty, "the penalty of the weights")
     arena = net.network.arena
     for parameter in arena.parameters:
         name = f"{parameter.name} of layer {parameter.layer_name}"

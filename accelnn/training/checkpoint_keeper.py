@@ -227,7 +227,7 @@ class CheckpointKeeper(Keeper):
         found = differences(before, machine_of(self._training))
         if found:
             message = f"the run goes on as before up to rounding, not bit by bit: {'; '.join(found)}"
-            warnings.warn(message, AccelnnWarning, stacklevel=5)
+            warnings.warn(message, AccelnnWarning, stacklevel=6)
 
     @contextmanager
     def _understood(self) -> Iterator[None]:

@@ -44,7 +44,7 @@ def array_fingerprint(array: Array | SparseRows, backend: Backend) -> dict[str, 
     at_a_time = max(1, _BYTES_AT_A_TIME // row_bytes)
     digest = hashlib.sha256()
     for part in _parts(_sample(shape[0]), at_a_time):
-        digest.update(_bytes_of(array, part, backend))
+        digest.update(_bytes_of(array, part, backend).data)
     if shape[0] * row_bytes <= SUMMED_BYTES:
         for part in _parts(np.arange(shape[0]), at_a_time):
             digest.update(_sums(_bytes_of(array, part, backend)))
@@ -62,8 +62,8 @@ def _bytes_of(array: Array | SparseRows, rows: np.ndarray, backend: Backend) -> 
 def _sums(raw: np.ndarray) -> bytes:
     """Return sums of words that lie far apart, so that neighbours which are exchanged change them; and what is left."""
     n = len(raw) // (8 * _WORDS_OF_A_SUM) * 8 * _WORDS_OF_A_SUM
-    words = raw[:n].view(np.uint64).reshape(_WORDS_OF_A_SUM, -1)
-    return words.sum(axis=0, dtype=np.uint64).tobytes() + raw[n:].tobytes()
+    sums: np.ndarray = raw[:n].view(np.uint64).reshape(_WORDS_OF_A_SUM, -1).sum(axis=0, dtype=np.uint64)
+    return sums.tobytes() + raw[n:].tobytes()
 
 
 def _parts(rows: np.ndarray, n: int) -> Iterator[np.ndarray]:

@@ -159,7 +159,8 @@ class Training:
         """Train for what ``place`` leaves of one epoch and record it."""
         start_s = self._begin_epoch(epoch, place)
         self._run_chunks(epoch, place.step)
-        self._recorder.check_weights(epoch, is_last=epoch + 1 == self.settings.epochs)
+        with self.keeper.undisturbed():
+            self._recorder.check_weights(epoch, is_last=epoch + 1 == self.settings.epochs)
         seconds = time.perf_counter() - start_s
         values = {"loss": self._loss.value, "seconds": seconds, "samples_per_s": len(self.settings.rows) / seconds}
         for evaluator in self.evaluators.values():
@@ -168,10 +169,9 @@ class Training:
             record = self.history.record(**values)
             if self.callbacks.on_epoch_end(self.network, epoch, record):
                 self.history.stopped_because = self.callbacks.stop_reason
+                self._recorder.check_weights(epoch, is_last=True)
             self.keeper.stand_at(epoch + 1, 0)
         is_last = epoch + 1 == self.settings.epochs or self.history.stopped_because is not None
-        if self.history.stopped_because is not None:
-            self._recorder.check_weights(epoch, is_last=True)
         self.keeper.after_epoch(record, is_last=is_last)
 
     def _begin_epoch(self, epoch: int, place: Place) -> float:

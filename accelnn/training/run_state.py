@@ -36,7 +36,6 @@ def identity_of(training: Training) -> dict[str, Any]:
             "epochs": s.epochs,
             "batch_size": s.batch_size,
             "shuffle": s.order is not None,
-            "objective": value_fingerprint(s.objective),
             "metrics": sorted({name for e in training.evaluators.values() for name in e.metrics}),
             "callbacks": [callback_fingerprint(callback) for callback in training.callbacks.remembering],
         },

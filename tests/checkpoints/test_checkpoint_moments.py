@@ -228,3 +228,16 @@ def test_no_thread_is_left_after_a_run(tmp_path: Path) -> None:
     before = threading.active_count()
     fit(small_model(), tmp_path, "1 step")
     assert threading.active_count() == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not list open files")
+def test_no_file_is_left_open(tmp_path: Path) -> None:
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    fit(small_model(), tmp_path / "first")
+    before = open_files()
+    for n in range(5):
+        fit(small_model(), tmp_path / str(n), "1 step")
+        fit(small_model(), tmp_path / str(n), "1 step")
+    assert open_files() == before

@@ -153,6 +153,28 @@ def _built(model: Sequential) -> Sequential:
     return model
 
 
+def test_the_same_model_goes_on(tmp_path: Path) -> None:
+    model, other = small_model(), small_model()
+    history = fit(model, validation_split=0.2)
+    with pytest.raises(CrashError):
+        fit(other, tmp_path, "4 steps", validation_split=0.2, callbacks=[CrashAt(step=11)])
+    other.shuffle_rng.random(3)
+    assert_same_end(model, history, other, fit(other, tmp_path, "4 steps", validation_split=0.2))
+
+
+def test_generators_with_arrays_in_their_state_go_on(tmp_path: Path) -> None:
+    def model() -> Sequential:
+        made = small_model()
+        made.shuffle_rng = np.random.Generator(np.random.MT19937(5))
+        return made
+
+    one, two = model(), model()
+    history = fit(one, validation_split=0.2)
+    with pytest.raises(CrashError):
+        fit(model(), tmp_path, "2 steps", validation_split=0.2, callbacks=[CrashAt(step=9)])
+    assert_same_end(one, history, two, fit(two, tmp_path, "2 steps", validation_split=0.2))
+
+
 def test_a_run_that_is_over_is_not_trained_again(tmp_path: Path) -> None:
     stopping = EarlyStopping("val_loss", patience=2)
     options: dict[str, Any] = {"validation_split": 0.2, "epochs": 40, "learning_rate": 0.05}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from accelnn import SGD, Adam, Callback, Checkpoint, Dense, Dropout, EarlyStopping, Rescaling, Sequential, schedules
-from accelnn.errors import ArgumentError, ArgumentTypeError, CheckpointError
+from accelnn.errors import ArgumentError, ArgumentTypeError, CheckpointError, DivergenceError
 from accelnn.training import checkpoint_file
 from accelnn.training.checkpoint_folder import CheckpointFolder
 from tests.checkpoints.runs import N_CLASSES, CrashAt, CrashError, X, Y, fit, names, records, small_model
@@ -206,6 +206,42 @@ def test_arrays_of_another_model_are_refused(folder: Path) -> None:
     with pytest.raises(CheckpointError, match="not those of this model"):
         _run(model, folder)
     np.testing.assert_array_equal(before[0], model.get_weights()[0])
+
+
+def test_a_record_of_something_else_than_numbers_is_refused(tmp_path: Path) -> None:
+    class Note(Callback):
+        def on_epoch_end(self, model: Any, epoch: int, record: dict[str, Any]) -> None:
+            record["note"] = "fine"
+
+    with pytest.raises(ArgumentTypeError, match=r"record\['note'\] is 'fine' of type str: a checkpoint holds numbers"):
+        fit(small_model(), tmp_path, callbacks=[Note()])
+
+
+def test_a_generator_of_another_kind_is_refused(folder: Path) -> None:
+    model = small_model()
+    model.shuffle_rng = np.random.Generator(np.random.MT19937(0))
+    with pytest.raises(CheckpointError, match="the state of the random generator is not one of MT19937"):
+        _run(model, folder)
+
+
+def test_training_that_diverges_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(DivergenceError):
+        fit(small_model(), tmp_path, callbacks=[Poison(3)])
+    content = CheckpointFolder(tmp_path).newest()
+    assert content is not None
+    assert content.description["place"]["epoch"] == 3
+    assert np.isfinite(content.arrays["weights.values"]).all()
+
+
+class Poison(Callback):
+    """Spoils the weights at the beginning of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_epoch_begin(self, model: Any, epoch: int) -> None:
+        if epoch == self.epoch:
+            model.arena.values[...] = np.nan
 
 
 @pytest.mark.parametrize(

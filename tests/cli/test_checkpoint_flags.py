@@ -87,3 +87,16 @@ def test_damage_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no checkpoint in 'run' can be used" in error_of(
         "train", *QUICK, "--json", "--checkpoint", "run", "--resume", exit_code=1
     )
+
+
+def test_after_ctrl_c_the_way_on_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: Callback, model: Any, epoch: int) -> None:
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_command.Watch, "on_epoch_begin", interrupt)
+        result = run("train", *QUICK, "--json", "--checkpoint", "run")
+    assert result.exit_code == 130
+    assert result.stderr == "accelnn: interrupted; --resume goes on with the run\n"
+    assert run_json("train", *QUICK, "--checkpoint", "run", "--resume")["epochs"] == 2

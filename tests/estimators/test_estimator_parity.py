@@ -50,7 +50,7 @@ def test_the_loss_of_weighted_counts() -> None:
     check_same(*fitted_pair("counts", sample_weight=weights, activation="tanh", alpha=0.0))
 
 
-@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "regression", "counts"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("alpha", [1e-4, 0.5])
@@ -58,7 +58,7 @@ def test_the_penalty_is_divided_by_the_rows_of_the_batch(kind: str, solver: str,
     weights = np.random.default_rng(2).uniform(0.1, 3.0, N_ROWS) if weighted else None
     ours, theirs = fitted_pair(kind, sample_weight=weights, solver=solver, activation="tanh", alpha=alpha)
     check_same_weights(ours, theirs)
-    if not weighted:
+    if not weighted and kind != "multi-output":  # whose loss is another multiple of scikit-learn's than its penalty
         check_same(ours, theirs)
 
 

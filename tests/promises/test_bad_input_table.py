@@ -12,11 +12,12 @@ import pytest
 
 from accelnn.errors import AccelnnError
 from tests.promises.call_names import NAMES
+from tests.promises.wrong_calls_estimators import ESTIMATORS
 from tests.promises.wrong_calls_files import FILES
 from tests.promises.wrong_calls_layers import LAYERS
 from tests.promises.wrong_calls_training import TRAINING
 
-CASES = [*LAYERS, *TRAINING, *FILES]
+CASES = [*LAYERS, *TRAINING, *ESTIMATORS, *FILES]
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_tables_are_long_enough() -> None:
     codes = [code for code, _, _ in CASES]
-    assert len(set(codes)) == len(codes) >= 250
+    assert len(set(codes)) == len(codes) >= 300
 
 
 @pytest.mark.parametrize(("code", "error", "words"), CASES, ids=[code for code, _, _ in CASES])

@@ -97,6 +97,9 @@ class TestWhereItBegan:
         assert re.match(r"the loss is \w+ in epoch 1, step 2 of 4, at the learning rate 1e\+38 \(detect_anomaly=", text)
         text = message(two_layers(), learning_rate=1e38, runner=runner, epochs=1, batch_size=None)
         assert text.startswith("a number of W of layer hidden is not finite in epoch 1, step 1 of 1")
+        layers = [Rescaling(1e12), Dense(3, name="output")]
+        text = message(layers, optimizer=Adam(1e-9), epochs=1, batch_size=None, runner=runner)
+        assert text.startswith("a number of the optimizer's memory is not finite in epoch 1")
 
     def test_copies_of_an_epoch_before(self, runner: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where copies are rare, more than the failing epoch is run again."""

@@ -62,7 +62,7 @@ TRAINING = [
     ('StopOnTarget("speed", 1)', ArgumentError, "metric is 'speed': say mode='max' or mode='min', its name does not"),
     ('StopOnTarget("loss", 1, mode="up")', ArgumentError, "mode is 'up':"),
     ("fit(callbacks=[None])", ArgumentTypeError, "callbacks is None of type NoneType: use instances of Callback, such"),
-    ('fit(callbacks="stop")', ArgumentTypeError, "callbacks is 's' of type str: use instances of Callback, such as"),
+    ('fit(callbacks="stop")', ArgumentTypeError, "callbacks is 'stop' of type str: use a list of callbacks, such as"),
     ('fit(callbacks=StopOnTarget("accuracy", 0.9))', ArgumentError, "metric is 'accuracy':"),
     ('fit(metrics={"accuracy": 1})', ArgumentTypeError, "metrics is {'accuracy': 1} of type dict: use a list of names"),
     ("fit(metrics=str)", ArgumentTypeError, "metric is <class 'str'> of type type: use a function (output, target) ->"),
