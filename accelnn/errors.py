@@ -50,7 +50,7 @@ class NotBuiltError(AccelnnError, RuntimeError):
     """The network does not know its number of inputs yet."""
 
 
-class DivergenceError(AccelnnError, RuntimeError):
+class DivergenceError(AccelnnError, RuntimeError, ValueError):
     """Training produced a loss that is not a finite number."""
 
 

@@ -63,7 +63,8 @@ class CapturedRunner:
         batch_size: int, *, precision: str = "float32", device: Device | None = None,
         objective: Objective = USUAL,
     ) -> None:  # fmt: skip
-        if objective.penalty_per_row and data.weights is not None:
+        penalized = any(parameter.l1 or parameter.l2 for parameter in network.arena.parameters)
+        if objective.penalty_per_row and penalized and data.weights is not None:
             raise BackendError("penalties are not shared out over weighted rows in a graph")
         self._network, self._moments, self._batch_size = network, moments, batch_size
         self._objective = objective

@@ -21,20 +21,25 @@ class Mutator:
         self._random = random.Random(seed)
         self._target = target
         self.corpus = list(target.seeds)
+        self._readable = list(target.seeds)
         self._seen: set[str] = set()
 
     def next_input(self) -> bytes:
         """Return an input that was not tried before, most probably."""
-        data = bytearray(self._random.choice(self.corpus))
+        # What is refused at once leads nowhere, so half of the inputs come from those that are read.
+        data = bytearray(self._random.choice(self._random.choice((self.corpus, self._readable))))
         for _ in range(self._random.choice((1, 1, 2, 4, 8))):
             self._random.choice(_CHANGES)(self, data)
         return bytes(data[:MAX_INPUT_BYTES])
 
     def learn(self, data: bytes, outcome: str) -> None:
         """Keep an input that was refused in other words than those before, and some of those that are read."""
-        reason = " ".join(re.findall(r"\b[a-z]{3,}\b", re.sub(r"b?'[^']*'|b?\"[^\"]*\"", "", outcome)))
-        if outcome == "read" and self._random.random() < 0.01:
-            reason += str(len(self.corpus))
+        if outcome == "read":
+            if len(self._readable) < _MAX_CORPUS and self._random.random() < 0.1:
+                self._readable.append(data)
+            return
+        words = re.findall(r"\b[a-z]{3,}\b", re.sub(r"b?'[^']*'|b?\"[^\"]*\"", "", outcome))
+        reason = " ".join(words[:8])
         if reason not in self._seen and len(self.corpus) < _MAX_CORPUS:
             self._seen.add(reason)
             self.corpus.append(data)

@@ -246,7 +246,8 @@ def test_a_loss_that_is_not_finite_stops_the_training(runner, loss):
 
     model = model_of(dense(3), dense(3))
     options = {"optimizer": SGD(1e3), "epochs": 200, "batch_size": 16, "verbose": 0, "runner": runner}
-    with pytest.raises(DivergenceError, match=r"in epoch \d+, step \d of 4, at .*: likely causes are a learning") as caught:
+    words = r"in epoch \d+, step \d of 4, at .*: likely causes are a learning"
+    with pytest.raises(DivergenceError, match=words) as caught:
         model.fit(inputs(), targets(), loss=loss, callbacks=[Watch()], **options)
     assert "the loss is inf" in str(caught.value) or "the loss is nan" in str(caught.value)
     assert ended == [len(model.history)]
