@@ -62,9 +62,7 @@ def shown(value: object, limit: int = 80) -> str:
     """Return ``repr(value)`` on one line, cut to ``limit`` characters for use in a message."""
     try:
         text = " ".join(line.strip() for line in repr(value).splitlines())
-    except (
-        Exception
-    ):  # nested too deeply, too many digits: a message must not fail
+    except Exception:  # nested too deeply, too many digits: a message must not fail
         text = f"<{type(value).__name__}>"
     return text if len(text) <= limit else text[: limit - 3] + "..."
 

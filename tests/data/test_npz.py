@@ -136,3 +136,23 @@ def test_random_damage_never_escapes_as_another_error(tmp_path: Path, save: obje
         except DataError:
             refused += 1
     assert refused > 100
+
+
+def test_a_name_twice_is_refused(tmp_path: Path) -> None:
+    """Programs disagree which of the two is meant."""
+    path = tmp_path / "rows.npz"
+    np.savez(path, x=np.ones((2, 2)), y=np.zeros(2))
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("x.npy", b"other")
+    with pytest.raises(DataError, match=r"'x\.npy' occurs twice in it"):
+        read_npz(path)
+
+
+def test_a_directory_of_many_members_is_refused(tmp_path: Path) -> None:
+    """It would become objects that need ten times its room."""
+    path = tmp_path / "rows.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(12_000):
+            archive.writestr(f"{number:050d}", b"")
+    with pytest.raises(DataError, match=r"a part of it would have 1,\d{3},\d{3} bytes"):
+        read_npz(path)
