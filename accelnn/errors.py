@@ -51,7 +51,7 @@ class NotBuiltError(AccelnnError, RuntimeError):
 
 
 class DivergenceError(AccelnnError, RuntimeError, ValueError):
-    """Training produced a loss that is not a finite number."""
+    """Training produced a number that is not finite; a ``ValueError`` too, which users of scikit-learn expect then."""
 
 
 class AccelnnWarning(UserWarning):

@@ -17,7 +17,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from accelnn.errors import AccelnnError, AccelnnWarning, unknown_name
+from accelnn.errors import AccelnnError, AccelnnWarning, DivergenceError, unknown_name
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
@@ -82,7 +82,8 @@ def _describe(error: Exception) -> tuple[str, int] | None:
         return str(error), error.exit_code
     if isinstance(error, AccelnnError):
         # A value or a type is the caller's; what is left is the machine's or the training's.
-        return str(error), MISUSED if isinstance(error, (ValueError, TypeError)) else FAILED
+        is_misuse = isinstance(error, (ValueError, TypeError)) and not isinstance(error, DivergenceError)
+        return str(error), MISUSED if is_misuse else FAILED
     if isinstance(error, MemoryError):
         return f"not enough memory: {str(error) or 'use smaller layers or less data'}", FAILED
     if isinstance(error, OSError):

@@ -154,8 +154,12 @@ def _optimizer(name: str, value: Any) -> None:
 def _class_weight(name: str, value: object) -> None:
     if isinstance(value, str):
         _one_of(["balanced"], name, value)
-    elif not isinstance(value, (dict, list)):
-        raise wrong_type(name, value, "use a dict such as {'yes': 5.0}, 'balanced' or None")
+        return
+    for weights in value if isinstance(value, list) else [value]:  # a list has one for each of several labels
+        if not isinstance(weights, dict):
+            raise wrong_type(name, value, "use a dict such as {'yes': 5.0}, 'balanced' or None")
+        for label, weight in weights.items():
+            checked_number(f"{name}[{label!r}]", weight, at_least=0.0)
 
 
 def _backend(name: str, value: Any) -> None:

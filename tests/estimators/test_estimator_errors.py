@@ -83,6 +83,8 @@ OWN: list[tuple[str, Any, str, str]] = [
 CLASSIFIER: list[tuple[str, Any, str, str]] = [
     ("class_weight", "balance", "'balance'", "did you mean 'balanced'?"),
     ("class_weight", 3.0, "3.0 of type float", "a dict such as"),
+    ("class_weight", [3], "[3] of type list", "a dict such as"),
+    ("class_weight", {"yes": -1.0}, "class_weight['yes'] is -1.0", "a finite number >= 0"),
 ]
 
 REGRESSOR: list[tuple[str, Any, str, str]] = [
