@@ -70,6 +70,22 @@ def read_csv(path: str | os.PathLike[str], *, labelled: bool = True) -> CsvTable
     return CsvTable(np.hstack([first[:, None], features]), None, layout.names)
 
 
+def csv_rows(path: str | os.PathLike[str], *, labelled: bool = True) -> Iterator[tuple[int, list[float]]]:
+    """Yield line number and numbers of every row, one at a time; the file is as in ``read_csv``, with no text.
+
+    Raises ``DataError`` as ``read_csv`` does, and for labels that are text.
+    """
+    found = existing_file(path)
+    with reading(found, _FIX):
+        layout = _find_layout(found, labelled)
+        for line, fields in _rows(found):
+            if line > layout.n_header_lines:
+                fault = _line_fault(found, layout.n_columns, line, fields, may_be_text=False)
+                if fault is not None:
+                    raise fault
+                yield line, [float(field) for field in fields]
+
+
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and stripped fields of every line that is not blank."""
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -170,13 +186,21 @@ def _fault(path: Path, layout: _Layout) -> DataError:
     for line, fields in _rows(path):
         if line <= layout.n_header_lines:
             continue
-        if len(fields) != layout.n_columns:
-            return DataError(f"{path}, line {line}: {len(fields)} fields, not {layout.n_columns} as before")
-        for column, field in enumerate(fields, start=1):
-            problem = _problem(field, may_be_text=column == 1 and layout.text_labels)
-            if problem:
-                return DataError(f"{path}, line {line}, column {column}: {shown(field)}: {problem}")
+        fault = _line_fault(path, layout.n_columns, line, fields, may_be_text=layout.text_labels)
+        if fault is not None:
+            return fault
     return DataError(f"{path}: cannot be read as a table of numbers: {_FIX}")
+
+
+def _line_fault(path: Path, n_columns: int, line: int, fields: list[str], *, may_be_text: bool) -> DataError | None:
+    """Return the error for a line that does not fit, None if it does; ``may_be_text``: its first field."""
+    if len(fields) != n_columns:
+        return DataError(f"{path}, line {line}: {len(fields)} fields, not {n_columns} as before")
+    for column, field in enumerate(fields, start=1):
+        problem = _problem(field, may_be_text=may_be_text and column == 1)
+        if problem:
+            return DataError(f"{path}, line {line}, column {column}: {shown(field)}: {problem}")
+    return None
 
 
 def _problem(field: str, may_be_text: bool) -> str:

@@ -76,6 +76,22 @@ def read_idx(
     return _typed(payload, header)
 
 
+def map_idx(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
+    """Return the values of an unpacked IDX file as a read-only array that stays on disk, of any size.
+
+    It has the shape of the header and its type, which is big-endian for all types of several bytes: only uint8 is used
+    for training as it is, others are copied to memory then. Raises ``DataError`` as ``read_idx`` does, and for a
+    gzipped file, which has to be unpacked first.
+    """
+    found = existing_file(path)
+    with reading(found, _FIX), _opened(found) as (stream, packed):
+        if packed:
+            raise DataError(f"{found}: is gzipped, so it cannot be mapped: unpack it first with gunzip")
+        header = _read_header(found, stream)
+        _check_size(found, header, packed, header.file_bytes)
+        return np.memmap(found, header.dtype, mode="r", offset=len(header.raw), shape=header.shape)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
     """Give the stream of unpacked bytes, and whether the file on disk is packed."""

@@ -13,6 +13,7 @@ from accelnn.network.saving import describe
 from accelnn.training.fingerprint import callback_fingerprint, data_fingerprint, value_fingerprint
 from accelnn.training.history import History
 from accelnn.training.keeper import Place
+from accelnn.training.row_orders import shuffle_of
 
 if TYPE_CHECKING:
     from accelnn.training.fit import Training
@@ -35,7 +36,7 @@ def identity_of(training: Training) -> dict[str, Any]:
             "optimizer": value_fingerprint(training.state.optimizer),
             "epochs": s.epochs,
             "batch_size": s.batch_size,
-            "shuffle": s.order is not None,
+            "shuffle": shuffle_of(s.order),
             "metrics": sorted({name for e in training.evaluators.values() for name in e.metrics}),
             "callbacks": [callback_fingerprint(callback) for callback in training.callbacks.remembering],
         },

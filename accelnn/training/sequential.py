@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from accelnn.arrays.backend import Backend
+from accelnn.arrays.sparse_rows import SparseRows
 from accelnn.arrays.typing import Array
 from accelnn.errors import AccelnnWarning, ArgumentError, ArgumentTypeError, invalid, wrong_type
 from accelnn.network.arguments import flag, integer
@@ -32,7 +33,11 @@ from accelnn.training.metrics import MetricSpec, resolve_metrics
 from accelnn.training.optimizers import Optimizer, resolve_optimizer
 from accelnn.training.precision import checked_precision
 from accelnn.training.progress import Progress
+from accelnn.training.row_orders import checked_shuffle, row_order
 from accelnn.training.runners import check_runner, choose_predictor
+
+COPIED_BYTES = 64 << 20
+"""Of larger data the rows to train on are not copied where metrics are to be measured on them."""
 
 _USUAL_LOSSES = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy", "exponential": "poisson"}
 
@@ -75,7 +80,7 @@ class Sequential(Network):
         batch_size: int | None = 32,
         validation_data: tuple[Any, ...] | None = None,
         validation_split: float = 0.0,
-        shuffle: bool = True,
+        shuffle: bool | str = True,
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | str | None = None,
         callbacks: Callback | Iterable[Callback] | None = None,
@@ -108,7 +113,8 @@ class Sequential(Network):
             validation_data: ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate on after each epoch.
             validation_split: fraction of the rows, in [0, 1), drawn at random with the model's seed, to hold out for
                 validation instead.
-            shuffle: draw a new order of the rows for each epoch.
+            shuffle: draw a new order of the rows for each epoch, any of all. ``"blocks"`` draws one in which rows that
+                lie side by side are read close together, for memory-mapped files on spinning disks.
             sample_weight: (n,) numbers >= 0; the loss is a weighted mean.
             class_weight: ``{label: number >= 0}`` or ``"balanced"``, multiplied into the weights.
             callbacks: one or more callbacks.
@@ -145,7 +151,7 @@ class Sequential(Network):
         progress = Progress(verbose)
         observers = _observers(callbacks, progress)
         n_epochs = integer("epochs", epochs, minimum=0)
-        flag("shuffle", shuffle)
+        mixing = checked_shuffle(shuffle)
         check_runner(runner)
         if flag("detect_anomaly", detect_anomaly) and runner not in ("auto", "plain"):
             raise invalid("runner", runner, "leave it out: detect_anomaly=True takes the plain one")
@@ -156,7 +162,7 @@ class Sequential(Network):
             rows, held_out = self._split_rows(data, validation_data, validation_split, keeper)
             validation = self._validation(data, held_out, validation_data, name)
             size = _checked_batch_size(batch_size, len(rows))
-            order = self._order(shuffle)
+            order = row_order(mixing, self.shuffle_rng, _row_bytes(data))
             settings = Settings(
                 name, n_epochs, size, order, runner, rows, limit, products, detect_anomaly=bool(detect_anomaly)
             )
@@ -172,7 +178,7 @@ class Sequential(Network):
         loss: str | None = None,
         optimizer: str | Optimizer | None = None,
         batch_size: int | None = 32,
-        shuffle: bool = True,
+        shuffle: bool | str = True,
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | str | None = None,
         runner: str = "auto",
@@ -184,7 +190,7 @@ class Sequential(Network):
         Arguments and errors are those of ``fit``. ``loss`` and ``optimizer`` None keep those of the call before; the
         first call takes the defaults of ``fit``. A schedule sees one epoch in every call.
         """
-        flag("shuffle", shuffle)
+        mixing = checked_shuffle(shuffle)
         check_runner(runner)
         limit, products = _checked_threads(threads), checked_precision(precision, self.dtype)
         chosen = None if optimizer is None else resolve_optimizer(optimizer)
@@ -194,7 +200,16 @@ class Sequential(Network):
         if self._state is None or (chosen is not None and chosen != self._state.optimizer):
             self._state = OptimizerState.fresh(chosen or resolve_optimizer("adam"), self)
         self._loss = name
-        settings = Settings(name, 1, size, self._order(shuffle), runner, np.arange(len(data)), limit, products)
+        settings = Settings(
+            name,
+            1,
+            size,
+            row_order(mixing, self.shuffle_rng, _row_bytes(data)),
+            runner,
+            np.arange(len(data)),
+            limit,
+            products,
+        )
         history = Training(self, data, settings, self._state, CallbackList()).run()
         return history["loss"][-1] if len(history) else float("nan")
 
@@ -272,9 +287,6 @@ class Sequential(Network):
         predictor = choose_predictor(self, rows)
         return predictor.predict(rows) if is_for_host else predictor.predict_on_backend(rows)
 
-    def _order(self, shuffle: bool) -> Callable[[np.ndarray], np.ndarray] | None:
-        return self.shuffle_rng.permutation if shuffle else None
-
     def _checked_loss(self, loss: str | None) -> str:
         formula = resolve_loss(_USUAL_LOSSES.get(self.output_activation, "mse") if loss is None else loss)
         check_pair(formula, self.output_activation)
@@ -315,8 +327,11 @@ class Sequential(Network):
     ) -> dict[str, Evaluator]:
         evaluators, loss, threads = {}, settings.loss, settings.threads
         if metrics:
-            trained = data if len(settings.rows) == len(data) else data.rows(settings.rows)
-            evaluators["train"] = Evaluator(self, trained, loss, metrics, with_loss=False, threads=threads)
+            trained, rows = data, None
+            if len(settings.rows) < len(data):
+                is_small = isinstance(data.x, SparseRows) or len(data) * _row_bytes(data) <= COPIED_BYTES
+                trained, rows = (data.rows(settings.rows), None) if is_small else (data, settings.rows)
+            evaluators["train"] = Evaluator(self, trained, loss, metrics, with_loss=False, threads=threads, rows=rows)
         if validation is not None:
             evaluators["validation"] = Evaluator(self, validation, loss, metrics, prefix="val_", threads=threads)
         return evaluators
@@ -344,6 +359,10 @@ def _observers(callbacks: Callback | Iterable[Callback] | None, progress: Progre
     """Return the callbacks with the progress display behind them, so that it shows what they did."""
     given = CallbackList(callbacks)
     return CallbackList([*given.callbacks, progress]) if progress.verbose else given
+
+
+def _row_bytes(data: TrainingData) -> int:
+    return int(data.x.shape[1]) * int(data.x.dtype.itemsize)
 
 
 def _checked_batch_size(batch_size: int | None, n: int) -> int:
