@@ -7,13 +7,14 @@ row, trained with the mean squared error. In Keras the second is
     model.compile(optimizer="adam", loss="mean_squared_error", metrics=["accuracy"])
     model.fit(x, y, epochs=10, batch_size=100)
 
-Adam is repeated in plain NumPy for the second. Where PyTorch is installed, it trains both from the same first weights
-on the same batches, and the losses are compared.
+Adam is repeated in plain NumPy for the second. Where Keras or PyTorch is installed, it trains both from the same first
+weights on the same batches, and the losses are compared.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +27,9 @@ N_PIXELS = 64 * 64 * 3
 SIGNS_RATE, SIGNS_BATCH = 1e-4, 32
 KERAS_RATE, KERAS_BATCH, KERAS_EPOCHS = 1e-3, 100, 10  # the defaults of Adam, and what the tutorial chooses
 COMPARED_EPOCHS = 3
-"""So many epochs of the signs are repeated in PyTorch."""
+"""So many epochs of the signs are repeated in the frameworks."""
+
+KERAS_BACKENDS = ("tensorflow", "jax", "torch")
 
 Rows = tuple[np.ndarray, np.ndarray]
 
@@ -72,12 +75,12 @@ def train_signs(backend: str, epochs: int) -> History:
         accuracy = model.evaluate(*rows, metrics="accuracy")["accuracy"]
         check_that(f"signs: accuracy on {name} rows >= 0.95", accuracy >= 0.95, accuracy)
 
-    # The same again without shuffling: PyTorch is to see the same batches.
+    # The same again without shuffling: the frameworks are to see the same batches.
     model.set_weights(weights)
     ours = model.fit(
         x, y, optimizer=Adam(SIGNS_RATE), epochs=COMPARED_EPOCHS, batch_size=SIGNS_BATCH, shuffle=False, verbose=0
     )
-    check_with_torch("signs", ours, weights, "relu", (x / 255, y), SIGNS_RATE, SIGNS_BATCH)
+    check_with_frameworks("signs", ours, weights, "relu", (x / 255, y), SIGNS_RATE, SIGNS_BATCH)
     return history
 
 
@@ -95,7 +98,7 @@ def train_keras_network(backend: str) -> History:
     expected = adam_by_hand(weights, (x, y), KERAS_RATE, KERAS_BATCH, KERAS_EPOCHS)
     check("keras network: loss of each epoch, as in plain NumPy", history["loss"], expected, rtol=1e-9)
     check_that("keras network: accuracy >= 0.95", history["accuracy"][-1] >= 0.95, history["accuracy"][-1])
-    check_with_torch("keras network", history, weights, "sigmoid", (x, y), KERAS_RATE, KERAS_BATCH)
+    check_with_frameworks("keras network", history, weights, "sigmoid", (x, y), KERAS_RATE, KERAS_BATCH)
     return history
 
 
@@ -129,15 +132,46 @@ def mse_gradients(parameters: list[np.ndarray], x: np.ndarray, y: np.ndarray) ->
     return float(np.mean(error**2)), [x.T @ dz1, dz1.sum(axis=0), a1.T @ dz2, dz2.sum(axis=0)]
 
 
-def check_with_torch(
+def check_with_frameworks(
     name: str, history: History, weights: list[np.ndarray], hidden: str, rows: Rows, rate: float, batch_size: int
 ) -> None:
-    """Check the losses of all epochs of ``history`` against PyTorch, or say that it is not there."""
-    if importlib.util.find_spec("torch") is None:
+    """Check the losses of all epochs of ``history`` against Keras and PyTorch, or say that one is not there."""
+    repeat = (weights, hidden, rows, rate, batch_size, len(history))
+    if is_installed("keras") and any(map(is_installed, KERAS_BACKENDS)):
+        # Adam of Keras adds its epsilon before it corrects sqrt(v) for the start: the first steps differ a little.
+        check(f"{name}: loss of each epoch, as in Keras", history["loss"], keras_losses(*repeat), rtol=1e-5)
+    else:
+        print(f"  left out {name}: Keras is not installed, or none of {', '.join(KERAS_BACKENDS)} for it")
+    if is_installed("torch"):
+        check(f"{name}: loss of each epoch, as in PyTorch", history["loss"], torch_losses(*repeat), rtol=1e-7)
+    else:
         print(f"  left out {name}: PyTorch is not installed")
-        return
-    expected = torch_losses(weights, hidden, rows, rate, batch_size, len(history))
-    check(f"{name}: loss of each epoch, as in PyTorch", history["loss"], expected, rtol=1e-7)
+
+
+def is_installed(module: str) -> bool:
+    """Return whether ``module`` can be imported, without importing it."""
+    return importlib.util.find_spec(module) is not None
+
+
+def keras_losses(
+    weights: list[np.ndarray], hidden: str, rows: Rows, rate: float, batch_size: int, epochs: int
+) -> list[float]:
+    """Return the mean loss of each epoch of the same network in Keras, from the same weights, on the same batches."""
+    os.environ.setdefault("KERAS_BACKEND", next(filter(is_installed, KERAS_BACKENDS)))
+    import keras
+
+    usual = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    *first, last = [b.size for b in weights[1::2]]
+    output = None if hidden == "relu" else "sigmoid"  # None: the loss takes logits
+    dense = [*(keras.layers.Dense(n, hidden) for n in first), keras.layers.Dense(last, output)]
+    model = keras.Sequential([keras.Input(shape=rows[0].shape[1:]), *dense])
+    model.set_weights(weights)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if output is None else "mean_squared_error"
+    model.compile(optimizer=keras.optimizers.Adam(rate, epsilon=1e-8), loss=loss)
+    seen = model.fit(*rows, epochs=epochs, batch_size=batch_size, shuffle=False, verbose=0)
+    keras.config.set_floatx(usual)
+    return seen.history["loss"]
 
 
 def torch_losses(
