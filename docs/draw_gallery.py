@@ -20,19 +20,34 @@ N_COLOURS = 64  # of a palette: a third of the bytes, and no difference that an 
 SIZE_LIMIT_BYTES = 60_000
 
 
+def names() -> set[str]:
+    """Return the names of all pictures: one for each example, one more of MNIST, and those that the page draws."""
+    examples = {f"{script.stem}.png" for script in example_scripts()} | {"mnist_the_tutorial_way_misclassified.png"}
+    return examples | set(re.findall(r'"(\w+\.png)"', "".join(page_blocks())))
+
+
+def example_scripts() -> list[Path]:
+    """Return the scripts that draw a picture: all but what they share."""
+    return sorted(script for script in (DOCS.parent / "examples").glob("*.py") if script.stem != "common")
+
+
+def page_blocks() -> list[str]:
+    """Return the Python blocks of the page."""
+    text = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
 def draw_examples(folder: Path) -> None:
     """Run every example and let it draw into ``folder``; raise CalledProcessError if one misses its figures."""
-    for script in sorted((DOCS.parent / "examples").glob("*.py")):
-        if script.stem != "common":
-            subprocess.run([sys.executable, script, "--plot", folder / f"{script.stem}.png"], check=True)
+    for script in example_scripts():
+        subprocess.run([sys.executable, script, "--plot", folder / f"{script.stem}.png"], check=True)
 
 
 def draw_page(folder: Path) -> None:
     """Run the Python blocks of the page in ``folder``."""
-    text = (DOCS / "gallery.md").read_text(encoding="utf-8")
     os.chdir(folder)
     namespace: dict[str, object] = {}
-    for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+    for block in page_blocks():
         exec(block, namespace)
 
 
@@ -48,14 +63,17 @@ def store(picture: Path) -> None:
 
 
 def main() -> None:
-    """Draw all pictures, then store them."""
+    """Draw all pictures, then store them; raise SystemExit if one of them was not drawn."""
     DOCS.joinpath("images").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         draw_examples(Path(name))
         draw_page(Path(name))
-        for picture in sorted(Path(name).glob("*.png")):
-            store(picture)
         os.chdir(DOCS)  # out of the folder that is about to go
+        drawn = {picture.name: picture for picture in Path(name).glob("*.png")}
+        if drawn.keys() != names():
+            raise SystemExit(f"drawn by one only of the gallery and its list: {sorted(drawn.keys() ^ names())}")
+        for _, picture in sorted(drawn.items()):
+            store(picture)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ KERAS_RATE, KERAS_BATCH, KERAS_EPOCHS = 1e-3, 100, 10  # the defaults of Adam, a
 COMPARED_EPOCHS = 3
 """So many epochs of the signs are repeated in the frameworks."""
 
+FEWEST_EPOCHS = 10
+"""After fewer epochs the signs cannot be told apart yet."""
+
 KERAS_BACKENDS = ("tensorflow", "jax", "torch")
 
 Rows = tuple[np.ndarray, np.ndarray]
@@ -70,10 +73,11 @@ def train_signs(backend: str, epochs: int) -> History:
         bound = np.sqrt(6 / sum(W.shape))
         check_that(f"signs: Xavier weights {W.shape} are within {bound:.4f}", np.abs(W).max() <= bound, np.abs(W).max())
     history = model.fit(x, y, optimizer=Adam(SIGNS_RATE), epochs=epochs, batch_size=SIGNS_BATCH, verbose=0)
-    check_that("signs: the loss has fallen", history["loss"][-1] < history["loss"][0], history["loss"][-1])
-    for name, rows in (("training", (x, y)), ("new", (x_test, y_test))):
-        accuracy = model.evaluate(*rows, metrics="accuracy")["accuracy"]
-        check_that(f"signs: accuracy on {name} rows >= 0.95", accuracy >= 0.95, accuracy)
+    if epochs >= FEWEST_EPOCHS:
+        check_that("signs: the loss has fallen", history["loss"][-1] < history["loss"][0], history["loss"][-1])
+        for name, rows in (("training", (x, y)), ("new", (x_test, y_test))):
+            accuracy = model.evaluate(*rows, metrics="accuracy")["accuracy"]
+            check_that(f"signs: accuracy on {name} rows >= 0.95", accuracy >= 0.95, accuracy)
 
     # The same again without shuffling: the frameworks are to see the same batches.
     model.set_weights(weights)
@@ -158,6 +162,7 @@ def keras_losses(
 ) -> list[float]:
     """Return the mean loss of each epoch of the same network in Keras, from the same weights, on the same batches."""
     os.environ.setdefault("KERAS_BACKEND", next(filter(is_installed, KERAS_BACKENDS)))
+    os.environ.setdefault("JAX_ENABLE_X64", "1")  # JAX has no float64 without it
     import keras
 
     usual = keras.config.floatx()
@@ -227,6 +232,8 @@ def draw(signs_history: History, keras_history: History, path: str) -> None:
 def main(given: Sequence[str] | None = None) -> None:
     """Run the example."""
     options = arguments(__doc__, given, epochs=40)
+    if options.epochs < FEWEST_EPOCHS:
+        print(f"figures of the signs that belong to {FEWEST_EPOCHS} epochs or more are left out")
     signs_history = train_signs(options.backend, options.epochs)
     keras_history = train_keras_network(options.backend)
     if options.plot:

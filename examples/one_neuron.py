@@ -20,6 +20,8 @@ from accelnn import SGD, Dense, History, Layer, Rescaling, Sequential
 
 N_PIXELS = 64 * 64 * 3
 ROWS_AT_A_TIME = 500
+FEWEST_ROWS = 1000
+"""The pattern in the pictures is too faint to be learned from fewer."""
 
 
 class Heaviside(Layer):
@@ -206,6 +208,8 @@ def line(model: Sequential, centre: Any = 0.0, spread: Any = 1.0) -> tuple[np.nd
 def main(given: Sequence[str] | None = None) -> None:
     """Run the example."""
     options = arguments(__doc__, given, rows=10_000)
+    if options.rows < FEWEST_ROWS:
+        raise SystemExit(f"--rows is {options.rows}: use {FEWEST_ROWS} or more, fewer are not enough to learn from")
     flowers = load_iris()
     # Two kinds of iris, sepal and petal length. In millimetres all numbers of the perceptron are whole, hence exact.
     x, y = np.rint(10 * flowers.data[:100, [0, 2]]), flowers.target[:100]

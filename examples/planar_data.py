@@ -184,7 +184,7 @@ def zero_weights(points: Points, backend: str, iterations: int) -> None:
     for activation in ("tanh", "sigmoid"):
         layers = [Dense(4, activation, initializer="zeros"), Dense(1, "sigmoid", initializer="zeros")]
         model = Sequential(layers, n_in=2, dtype="float64", backend=backend)
-        train(model, points, iterations)
+        train(model, points, max(iterations, 2))  # the first update reaches the output only
         W1, b1, W2, _ = model.get_weights()
         units = np.column_stack([W1.T, b1, W2])  # a row for each hidden unit: all weights that are its own
         print(f"  zero weights, {activation}, the hidden units, one in each line:\n{units}")

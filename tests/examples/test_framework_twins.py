@@ -12,7 +12,9 @@ import pytest
 
 Run = Callable[..., str]
 NAME = "framework_twins"
-HAS_TORCH = importlib.util.find_spec("torch") is not None
+HAS = {name: importlib.util.find_spec(name) is not None for name in ("torch", "keras", "jax", "tensorflow")}
+HAS_TORCH = HAS["torch"]
+HAS_KERAS = HAS["keras"] and (HAS_TORCH or HAS["jax"] or HAS["tensorflow"])
 
 
 @pytest.fixture
@@ -25,17 +27,37 @@ def twins(example: Callable[[str], ModuleType]) -> ModuleType:
 def test_the_whole_script(run_example: Run, tmp_path: Path) -> None:
     picture = tmp_path / "twins.png"
     seen = run_example(NAME, "--epochs", "15", "--plot", str(picture))
-    assert seen.endswith(f"all {10 if HAS_TORCH else 8} figures are as expected\n")
+    assert seen.endswith(f"all {8 + 2 * HAS_TORCH + 2 * HAS_KERAS} figures are as expected\n")
     assert seen.count("PyTorch is not installed") == (0 if HAS_TORCH else 2)
+    assert seen.count("Keras is not installed") == (0 if HAS_KERAS else 2)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_without_torch_it_says_so(
+def test_without_frameworks_it_says_so(
     twins: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    twins.check_with_torch("a network", None, [], "relu", (np.ones((1, 1)), np.ones(1)), 0.1, 1)
-    assert "left out a network: PyTorch is not installed" in capsys.readouterr().out
+    twins.check_with_frameworks("a network", [1.0], [], "relu", (np.ones((1, 1)), np.ones(1)), 0.1, 1)
+    seen = capsys.readouterr().out
+    assert "left out a network: Keras is not installed, or none of tensorflow, jax, torch for it" in seen
+    assert "left out a network: PyTorch is not installed" in seen
+
+
+@pytest.mark.skipif(not (HAS_KERAS and HAS_TORCH), reason="Keras and PyTorch are not both installed")
+@pytest.mark.parametrize("hidden", ["relu", "sigmoid"])
+def test_frameworks_agree(twins: ModuleType, hidden: str) -> None:
+    rng = np.random.default_rng(0)
+    n_out = 3 if hidden == "relu" else 1
+    weights = [rng.normal(size=shape) for shape in ((5, 4), (4,), (4, n_out), (n_out,))]
+    y = rng.integers(0, n_out, 25) if hidden == "relu" else rng.integers(0, 2, 25).astype(float)
+    repeat = (weights, hidden, (rng.normal(size=(25, 5)), y), 0.01, 10, 3)
+    assert twins.keras_losses(*repeat) == pytest.approx(twins.torch_losses(*repeat), rel=1e-5)
+
+
+def test_a_short_run_leaves_figures_out(run_example: Run) -> None:
+    seen = run_example(NAME, "--epochs", "1")
+    assert seen.startswith("figures of the signs that belong to 10 epochs or more are left out\n")
+    assert "signs: accuracy" not in seen
 
 
 def test_gradients_are_those_of_differences(twins: ModuleType) -> None:

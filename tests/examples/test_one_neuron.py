@@ -37,6 +37,11 @@ def test_few_rows(run_example: Run, tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_too_few_rows(run_example: Run) -> None:
+    with pytest.raises(SystemExit, match="--rows is 999: use 1000 or more"):
+        run_example("one_neuron", "--rows", "999")
+
+
 def test_pictures_differ_by_their_label(one_neuron: ModuleType, tmp_path: Path) -> None:
     labels = one_neuron.write_pictures(tmp_path / "pictures.npy", 700)  # more than are written at a time
     pictures = np.load(tmp_path / "pictures.npy")
