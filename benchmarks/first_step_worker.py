@@ -11,7 +11,7 @@ import accelnn  # noqa: E402 - the clock comes first
 
 imported_s = time.perf_counter()
 
-import accelnn.training.compiled  # noqa: E402 - Numba, which is imported when the first model trains
+import accelnn.training.runners.compiled  # noqa: E402 - Numba, which is imported when the first model trains
 
 compiler_imported_s = time.perf_counter()
 

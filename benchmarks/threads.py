@@ -10,9 +10,9 @@ import numpy as np
 
 from accelnn import SGD
 from accelnn.arrays.environment import usable_threads
-from accelnn.training import compiled
-from accelnn.training.compiled import CompiledRunner
 from accelnn.training.data import TrainingData
+from accelnn.training.runners import compiled
+from accelnn.training.runners.compiled import CompiledRunner
 from benchmarks.programs import aligned, finish, new_parser, usual_model, usual_rows
 
 BATCH_SIZES = (4, 10, 32, 128, 512, 2048, 8192)

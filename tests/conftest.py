@@ -1,8 +1,10 @@
-"""One folder for compiled code that outlives the test session, so that only the first one compiles."""
+"""What every test session has: a folder for compiled code that outlives it, and Ctrl-C."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -16,3 +18,11 @@ def kept_code(pytestconfig: pytest.Config) -> Iterator[None]:
         if cache is not None and "ACCELNN_CACHE_DIR" not in os.environ:
             patch.setenv("ACCELNN_CACHE_DIR", str(cache.mkdir("accelnn-code")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heard_interrupts() -> None:
+    """Let Ctrl-C through, also to child processes: a shell starts what it runs in the background deaf to it."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

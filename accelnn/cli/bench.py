@@ -21,7 +21,7 @@ from accelnn.training.arguments import checked_number
 from accelnn.training.data import TrainingData
 
 if TYPE_CHECKING:
-    from accelnn.training.step_benchmark import PhaseTime, StepBenchmark
+    from accelnn.training.measurement.step_benchmark import PhaseTime, StepBenchmark
 
 N_ROWS, N_FEATURES, N_CLASSES = 60_000, 784, 10
 """The shape of MNIST. The values are drawn: how long a step takes does not depend on them."""
@@ -38,7 +38,7 @@ def run_bench(options: BenchOptions) -> None:
         raise invalid("--backend", options.backend, "only steps on the CPU are measured so far: use cpu")
     rows = drawn_rows(max(N_ROWS, options.batch_size))
     model = recipes.new_model(training, recipe, rows)
-    from accelnn.training.step_benchmark import benchmark_step
+    from accelnn.training.measurement.step_benchmark import benchmark_step
 
     data = TrainingData(rows.x_train, rows.y_train)
     result = benchmark_step(

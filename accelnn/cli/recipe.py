@@ -19,10 +19,10 @@ from accelnn.network.network import DTYPES
 from accelnn.plotting import check_plot_path
 from accelnn.training import OPTIMIZERS, SCHEDULES, Checkpoint, EarlyStopping, Optimizer, Sequential
 from accelnn.training.arguments import checked_number
-from accelnn.training.checkpoint import checked_every
+from accelnn.training.checkpoints.checkpoint import checked_every
 from accelnn.training.optimizers import resolve_optimizer
-from accelnn.training.precision import checked_precision
-from accelnn.training.runners import RUNNERS
+from accelnn.training.runners.choice import RUNNERS
+from accelnn.training.runners.precision import checked_precision
 from accelnn.training.schedules import resolve_schedule
 
 DEFAULT_BATCH_SIZE = 128

@@ -23,7 +23,7 @@ from accelnn.estimators.parameters import STEP_SOLVERS, check_parameters, drawin
 from accelnn.estimators.solvers import SolverState, make_optimizer
 from accelnn.estimators.training import Task, train_by_lbfgs, train_by_steps
 from accelnn.training.data import TrainingData
-from accelnn.training.runners import choose_predictor
+from accelnn.training.runners.choice import choose_predictor
 from accelnn.training.sequential import Sequential
 
 RANDOM_SEEDS = 2**31

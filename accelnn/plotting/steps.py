@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from accelnn.training.step_benchmark import PhaseTime, StepBenchmark
+    from accelnn.training.measurement.step_benchmark import PhaseTime, StepBenchmark
 
 
 def plot_step(benchmark: StepBenchmark, path: FilePath | None, subtitle: str) -> Figure:

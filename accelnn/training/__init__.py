@@ -2,7 +2,7 @@
 
 from accelnn.training import schedules
 from accelnn.training.callbacks import Callback
-from accelnn.training.checkpoint import Checkpoint
+from accelnn.training.checkpoints.checkpoint import Checkpoint
 from accelnn.training.history import History
 from accelnn.training.metrics import METRICS
 from accelnn.training.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Optimizer, RMSprop

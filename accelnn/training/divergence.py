@@ -15,7 +15,7 @@ import numpy as np
 
 from accelnn.arrays.typing import Array
 from accelnn.errors import DivergenceError
-from accelnn.training.anomaly import Anomaly, AnomalyRunner
+from accelnn.training.runners.anomaly import Anomaly, AnomalyRunner
 
 if TYPE_CHECKING:
     from accelnn.training.fit import Training

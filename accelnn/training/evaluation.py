@@ -13,7 +13,7 @@ from accelnn.network.losses import resolve_loss
 from accelnn.network.network import Network
 from accelnn.training.data import TrainingData
 from accelnn.training.metrics import MetricFunction
-from accelnn.training.runners import choose_predictor
+from accelnn.training.runners.choice import choose_predictor
 
 PIECE_BYTES = 16 << 20
 """Inputs that are copied at a time where only some rows are measured."""

@@ -12,7 +12,6 @@ import numpy as np
 from accelnn.arrays.typing import Array
 from accelnn.errors import AccelnnWarning
 from accelnn.network.network import Network
-from accelnn.training.anomaly import AnomalyRunner
 from accelnn.training.callbacks import CallbackList, TrainingPlan
 from accelnn.training.data import TrainingData
 from accelnn.training.divergence import Recorder
@@ -23,8 +22,9 @@ from accelnn.training.keeper import Keeper, Place
 from accelnn.training.objective import USUAL, Objective
 from accelnn.training.optimizers import Optimizer
 from accelnn.training.pace import Pace
-from accelnn.training.runners import Runner, choose_runner
-from accelnn.training.step_tables import DropoutKeys, HyperTable
+from accelnn.training.runners.anomaly import AnomalyRunner
+from accelnn.training.runners.choice import Runner, choose_runner
+from accelnn.training.runners.step_tables import DropoutKeys, HyperTable
 
 
 @dataclass

@@ -12,7 +12,7 @@ from accelnn.training.arguments import FloatArray
 from accelnn.training.data import TrainingData
 from accelnn.training.objective import Objective
 from accelnn.training.optimizers import Optimizer
-from accelnn.training.runners import choose_runner
+from accelnn.training.runners.choice import choose_runner
 
 ROWS_AT_A_TIME = {"cpu": 512, "cuda": 16384}
 """Rows of a batch by backend: on a CPU its activations stay in the cache, a CUDA device wants to be filled."""

@@ -29,7 +29,7 @@ class Place:
 
 
 class Keeper:
-    """Keeps nothing: that of a run without checkpoints. See :mod:`accelnn.training.checkpoint_keeper`.
+    """Keeps nothing: that of a run without checkpoints. See :mod:`accelnn.training.checkpoints.run_keeper`.
 
     ``place`` is where the run begins, after ``begin``.
     """

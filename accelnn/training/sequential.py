@@ -21,8 +21,8 @@ from accelnn.network.network import Network
 from accelnn.network.saving import restore, save
 from accelnn.training.arguments import checked_number
 from accelnn.training.callbacks import Callback, CallbackList
-from accelnn.training.checkpoint import Checkpoint
-from accelnn.training.checkpoint_keeper import kept
+from accelnn.training.checkpoints.checkpoint import Checkpoint
+from accelnn.training.checkpoints.run_keeper import kept
 from accelnn.training.data import TrainingData
 from accelnn.training.evaluation import Evaluator
 from accelnn.training.fit import OptimizerState, Settings, Training
@@ -31,10 +31,10 @@ from accelnn.training.inputs import checked_data, checked_x
 from accelnn.training.keeper import Keeper
 from accelnn.training.metrics import MetricSpec, resolve_metrics
 from accelnn.training.optimizers import Optimizer, resolve_optimizer
-from accelnn.training.precision import checked_precision
 from accelnn.training.progress import Progress
 from accelnn.training.row_orders import checked_shuffle, row_order
-from accelnn.training.runners import check_runner, choose_predictor
+from accelnn.training.runners.choice import check_runner, choose_predictor
+from accelnn.training.runners.precision import checked_precision
 
 COPIED_BYTES = 64 << 20
 """Of larger data the rows to train on are not copied where metrics are to be measured on them."""

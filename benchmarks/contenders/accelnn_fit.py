@@ -11,7 +11,7 @@ from accelnn.arrays import reference
 from accelnn.training.data import TrainingData
 from accelnn.training.fit import OptimizerState
 from accelnn.training.optimizers import resolve_optimizer
-from accelnn.training.runners import choose_runner
+from accelnn.training.runners.choice import choose_runner
 from benchmarks.work import Work
 
 FAST_RUNNERS = {"cpu": "compiled", "cuda": "captured"}

@@ -80,8 +80,8 @@ def _be_the_child(run: Run, folder: Path, death: str, countdown: int, writing: i
 def unreadable(folder: Path) -> list[str]:
     """Return the checkpoints of a folder that cannot be used; there must never be one."""
     from accelnn.errors import CheckpointError
-    from accelnn.training.checkpoint_file import read_checkpoint
-    from accelnn.training.checkpoint_folder import CheckpointFolder
+    from accelnn.training.checkpoints.file_format import read_checkpoint
+    from accelnn.training.checkpoints.folder import CheckpointFolder
 
     bad = []
     for found in CheckpointFolder(folder).files():
@@ -94,7 +94,7 @@ def unreadable(folder: Path) -> list[str]:
 
 def newest_number(folder: Path) -> int:
     """Return the number of the newest checkpoint, 0 if there is none."""
-    from accelnn.training.checkpoint_folder import CheckpointFolder
+    from accelnn.training.checkpoints.folder import CheckpointFolder
 
     files = CheckpointFolder(folder).files()
     return files[0].number if files else 0

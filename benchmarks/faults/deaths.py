@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from typing import IO, Any
 
-from accelnn.training import checkpoint_folder
+from accelnn.training.checkpoints import folder as checkpoint_folder
 
 Countdown = Callable[[], bool]
 

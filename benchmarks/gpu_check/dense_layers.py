@@ -1,6 +1,6 @@
 """Section dense_layers: a step with one launch for each pass of a dense layer, beside a step with cuBLAS's products.
 
-The results say where ``accelnn.training.fused_layers.MAX_MULTIPLICATIONS`` belongs.
+The results say where ``accelnn.training.runners.fused_layers.MAX_MULTIPLICATIONS`` belongs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from accelnn.training import fused_layers
+from accelnn.training.runners import fused_layers
 from benchmarks.gpu_check.child import Task
 from benchmarks.gpu_check.step_anatomy import Replays, device_us, name_of
 from benchmarks.work import load_rows, synthetic_rows

@@ -18,7 +18,7 @@ from accelnn.arrays import reference
 from accelnn.training.data import TrainingData
 from accelnn.training.fit import OptimizerState
 from accelnn.training.optimizers import resolve_optimizer
-from accelnn.training.runners import choose_runner
+from accelnn.training.runners.choice import choose_runner
 from benchmarks.gpu_check.child import Skipped, Task
 from benchmarks.gpu_check.timing import node_count
 from benchmarks.work import load_rows, synthetic_rows
@@ -62,7 +62,7 @@ class Replays:
     """The steps of one epoch as replays of the longest graph that the captured runner keeps."""
 
     def __init__(self, x: np.ndarray, y: np.ndarray, units: tuple[int, ...], batch_size: int) -> None:
-        from accelnn.training.captured import STEPS_OF_GRAPHS, TABLE_STEPS
+        from accelnn.training.runners.captured import STEPS_OF_GRAPHS, TABLE_STEPS
 
         model = model_of(units, "cuda")
         state = OptimizerState.fresh(resolve_optimizer("sgd", 0.01), model)

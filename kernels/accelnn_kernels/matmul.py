@@ -20,7 +20,7 @@ bands over threads    first layer, ``layer_program.banded_forward``             
 ====================  ============================================================  =================================
 
 Whether threads share a product by rows of the batch or by bands of the inputs is decided once per training run, from
-the shapes (``accelnn/training/team.py``); the other cuts follow from the sizes, here.
+the shapes (``accelnn/training/runners/team.py``); the other cuts follow from the sizes, here.
 
 Every element of a result is summed in the order of the inner dimension, whatever the tile: a product is bitwise the
 same for any way of cutting its rows and columns.

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from accelnn.errors import CheckpointError
-from accelnn.training import checkpoint_file
-from accelnn.training.checkpoint_file import CheckpointFile, NewerFormatError, read_checkpoint, write_checkpoint
+from accelnn.training.checkpoints import file_format
+from accelnn.training.checkpoints.file_format import CheckpointFile, NewerFormatError, read_checkpoint, write_checkpoint
 
 CONTENT = CheckpointFile(
     {"epoch": 3, "name": "größer"},
@@ -109,7 +109,7 @@ def test_every_cut_is_noticed(read: Callable[[bytes], CheckpointFile]) -> None:
 
 
 def test_a_later_format_is_named(read: Callable[[bytes], CheckpointFile], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint_file, "VERSION", 2)
+    monkeypatch.setattr(file_format, "VERSION", 2)
     raw = written()
     monkeypatch.undo()
     with pytest.raises(NewerFormatError, match=r"checkpoint format 2 and this accelnn reads up to 1: update accelnn"):

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from accelnn.errors import AccelnnWarning, CheckpointError
-from accelnn.training import checkpoint_file, checkpoint_folder, folder_lock
-from accelnn.training.checkpoint_file import CheckpointFile
-from accelnn.training.checkpoint_folder import CheckpointFolder
+from accelnn.training.checkpoints import file_format, folder_lock
+from accelnn.training.checkpoints import folder as checkpoint_folder
+from accelnn.training.checkpoints.file_format import CheckpointFile
+from accelnn.training.checkpoints.folder import CheckpointFolder
 from tests.checkpoints.runs import names
 
 
@@ -114,7 +115,7 @@ def test_the_next_one_goes_on_counting_after_a_damaged_one(tmp_path: Path) -> No
 def test_a_later_format_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = filled(tmp_path, 2)
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint_file, "VERSION", 2)
+        patch.setattr(file_format, "VERSION", 2)
         folder.write(content(3), is_best=False)
     with pytest.raises(CheckpointError, match="update accelnn"):
         folder.newest()

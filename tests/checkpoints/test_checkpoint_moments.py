@@ -13,10 +13,12 @@ import pytest
 
 from accelnn import Callback, Checkpoint
 from accelnn.errors import AccelnnWarning
-from accelnn.training import checkpoint_timing, pace, plain
-from accelnn.training.checkpoint_file import CheckpointFile
-from accelnn.training.checkpoint_folder import CheckpointFolder
-from accelnn.training.interruption import Interruption
+from accelnn.training import pace
+from accelnn.training.checkpoints import timing
+from accelnn.training.checkpoints.file_format import CheckpointFile
+from accelnn.training.checkpoints.folder import CheckpointFolder
+from accelnn.training.checkpoints.interruption import Interruption
+from accelnn.training.runners import plain
 from tests.checkpoints.runs import EPOCHS, STEPS, X, assert_same_end, fit, names, small_model
 
 
@@ -63,7 +65,7 @@ def test_seconds_are_those_of_a_clock_that_never_goes_back(
 ) -> None:
     clock = iter(np.arange(1000.0))
     monkeypatch.setattr(pace, "CHUNK_S", 0.0)
-    monkeypatch.setattr(checkpoint_timing.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(timing.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(time, "time", lambda: 0.0)
     fit(small_model(), checkpoint=Checkpoint(tmp_path, "10 seconds", best=False))
     assert 2 <= len(written) <= 4

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from accelnn.errors import ArgumentTypeError
-from accelnn.training.checkpoint_values import put_together, taken_apart
+from accelnn.training.checkpoints.values import put_together, taken_apart
 
 
 def test_a_state_comes_back_as_it_was() -> None:

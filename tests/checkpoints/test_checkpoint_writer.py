@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from accelnn.training.checkpoint_writer import BackgroundWriter
+from accelnn.training.checkpoints.background_writer import BackgroundWriter
 
 
 def fail() -> None:

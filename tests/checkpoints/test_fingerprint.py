@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from accelnn import SGD, Adam, get_backend, schedules
-from accelnn.training import fingerprint
-from accelnn.training.fingerprint import array_fingerprint, differences, value_fingerprint
+from accelnn.training.checkpoints import fingerprint
+from accelnn.training.checkpoints.fingerprint import array_fingerprint, differences, value_fingerprint
 
 CPU = get_backend("cpu")
 

@@ -25,7 +25,9 @@ from accelnn import (
     schedules,
 )
 from accelnn.errors import AccelnnWarning
-from accelnn.training import checkpoint_folder, compiled, pace
+from accelnn.training import pace
+from accelnn.training.checkpoints import folder as checkpoint_folder
+from accelnn.training.runners import compiled
 from tests.checkpoints.runs import (
     EPOCHS,
     N_CLASSES,

@@ -12,8 +12,8 @@ import pytest
 
 from accelnn import SGD, Adam, Callback, Checkpoint, Dense, Dropout, EarlyStopping, Rescaling, Sequential, schedules
 from accelnn.errors import ArgumentError, ArgumentTypeError, CheckpointError, DivergenceError
-from accelnn.training import checkpoint_file
-from accelnn.training.checkpoint_folder import CheckpointFolder
+from accelnn.training.checkpoints import file_format
+from accelnn.training.checkpoints.folder import CheckpointFolder
 from tests.checkpoints.runs import N_CLASSES, CrashAt, CrashError, X, Y, fit, names, records, small_model
 
 
@@ -190,7 +190,7 @@ def test_a_description_of_something_else_is_refused(folder: Path) -> None:
     assert content is not None
     for key in ("weights", "random", "history", "place", "machine", "callbacks"):
         broken = {name: value for name, value in content.description.items() if name != key}
-        CheckpointFolder(folder).write(checkpoint_file.CheckpointFile(broken, content.arrays), is_best=False)
+        CheckpointFolder(folder).write(file_format.CheckpointFile(broken, content.arrays), is_best=False)
         with pytest.raises(CheckpointError, match=f"does not hold the state of a run .KeyError: '{key}'"):
             _run(small_model(), folder)
 
@@ -199,7 +199,7 @@ def test_arrays_of_another_model_are_refused(folder: Path) -> None:
     content = CheckpointFolder(folder).newest()
     assert content is not None
     arrays = content.arrays | {"optimizer.moments.1": np.zeros(3, np.float32)}
-    CheckpointFolder(folder).write(checkpoint_file.CheckpointFile(content.description, arrays), is_best=False)
+    CheckpointFolder(folder).write(file_format.CheckpointFile(content.description, arrays), is_best=False)
     model = small_model()
     model.build(X.shape[1])
     before = model.get_weights()

@@ -9,7 +9,7 @@ from command_line import error_of, run, run_json
 from accelnn.arrays import Backend
 from accelnn.cli import recipe
 from accelnn.cli.bench import drawn_rows
-from accelnn.training import machine_rates
+from accelnn.training.measurement import machine_rates
 
 QUICK = ("--hidden", "8,4", "--batch-size", "40", "--seconds", "0.01", "--threads", "1")
 

@@ -141,7 +141,7 @@ def test_two_runs_are_bitwise_the_same() -> None:
 
 
 def test_streamed_data_give_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    from accelnn.training import captured
+    from accelnn.training.runners import captured
 
     resident, _ = trained(every_layer, "cuda")
     monkeypatch.setattr(captured, "RESIDENT_SHARE", 0.0)

@@ -122,7 +122,7 @@ def test_the_matrix_is_never_made_dense_as_a_whole(monkeypatch: pytest.MonkeyPat
 
     for sparse in FORMATS:
         monkeypatch.setattr(sparse, "toarray", watched)
-    monkeypatch.setattr("accelnn.training.row_blocks.BLOCK_BYTES", 16 * N_FEATURES * 8)
+    monkeypatch.setattr("accelnn.training.runners.row_blocks.BLOCK_BYTES", 16 * N_FEATURES * 8)
     x = scipy.sparse.csr_array(np.tile(sparse_rows(), (4, 1)))
     estimator = MLPClassifier((4,), batch_size=16, max_iter=2, random_state=0)
     quietly(estimator.fit, x, np.tile(targets("binary"), 4)).predict_proba(x)

@@ -8,7 +8,7 @@ from accelnn_kernels import profile
 from accelnn_kernels.catalog import kernel, probe, timed_calls
 from accelnn_kernels.team import new_team_memory
 
-from accelnn.training.team import yield_address
+from accelnn.training.runners.team import yield_address
 
 MARK, KERNEL, TICKS, CALLS = range(4)
 

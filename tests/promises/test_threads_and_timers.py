@@ -32,7 +32,8 @@ ALARM = """
 import signal, sys, time
 import numpy as np
 from accelnn import Dense, Sequential
-from accelnn.training import compiled, pace
+from accelnn.training import pace
+from accelnn.training.runners import compiled
 
 compiled.team_size = lambda *_: int(sys.argv[1])
 ticks, raised = [], sys.argv[2] == "raises"

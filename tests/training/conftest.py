@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from accelnn.training import compiled
+from accelnn.training.runners import compiled
 
 
 @pytest.fixture

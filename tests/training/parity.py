@@ -127,7 +127,7 @@ def weights_after_training(
 
     Teams have ``threads`` threads, and not more than ``limit``.
     """
-    from accelnn.training import compiled
+    from accelnn.training.runners import compiled
 
     if threads is not None:
         compiled.team_size = lambda *_: threads

@@ -9,8 +9,9 @@ import pytest
 
 from accelnn import SGD, Adam, Dense, Dropout, Sequential, schedules
 from accelnn.errors import AccelnnWarning, DivergenceError
-from accelnn.training import evaluation, runners
+from accelnn.training import evaluation
 from accelnn.training.callbacks import Callback
+from accelnn.training.runners import choice
 from tests.training.parity import check_same_weights, dense, inputs, labels, said_of_runners, small_net, targets
 
 QUIET = {"verbose": 0, "batch_size": None}
@@ -137,7 +138,7 @@ def test_a_schedule_runs_over_all_epochs():
 
 def orders_of(monkeypatch, model, **options) -> list[np.ndarray]:
     """Return the order of the rows in every epoch of a training."""
-    orders, begin = [], runners.PlainRunner.begin_epoch
+    orders, begin = [], choice.PlainRunner.begin_epoch
 
     def spy(runner, permutation):
         orders.append(permutation.copy())
@@ -145,7 +146,7 @@ def orders_of(monkeypatch, model, **options) -> list[np.ndarray]:
 
     options = {"epochs": 3, "verbose": 0, "runner": "plain"} | options
     with monkeypatch.context() as patch:
-        patch.setattr(runners.PlainRunner, "begin_epoch", spy)
+        patch.setattr(choice.PlainRunner, "begin_epoch", spy)
         model.fit(inputs(), targets(), **options)
     return orders
 

@@ -14,8 +14,9 @@ import pytest
 
 from accelnn import SGD, BatchNorm, EarlyStopping, Sequential, StopOnTarget
 from accelnn.errors import AccelnnWarning, ArgumentError, DivergenceError
-from accelnn.training import compiled, pace
+from accelnn.training import pace
 from accelnn.training.callbacks import Callback
+from accelnn.training.runners import compiled
 from tests.training.parity import dense, inputs, labels, small_net, targets
 
 QUIET = {"verbose": 0, "batch_size": 16}
@@ -195,7 +196,8 @@ LONG_CHUNKS = """
 import json, sys, warnings
 import numpy as np
 from accelnn import Dense, Sequential
-from accelnn.training import compiled, pace
+from accelnn.training import pace
+from accelnn.training.runners import compiled
 from accelnn.training.callbacks import Callback
 
 pace.CHUNK_S, pace.GROWTH = 1.0, 10**9  # the chunk that is running when the signal comes lasts about a second

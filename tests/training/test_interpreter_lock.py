@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from accelnn import SGD, Sequential
-from accelnn.training.compiled import CompiledRunner
 from accelnn.training.data import TrainingData
+from accelnn.training.runners.compiled import CompiledRunner
 from tests.training.parity import dense, inputs, labels
 
 N_STEPS = 1000

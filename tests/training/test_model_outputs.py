@@ -9,9 +9,9 @@ from accelnn import Activation, BatchNorm, Dense, Dropout, LayerNorm, Rescaling,
 from accelnn.arrays import reference
 from accelnn.errors import ArgumentError, NotBuiltError
 from accelnn.network.network import Network
-from accelnn.training import runners
 from accelnn.training.metrics import METRICS
-from accelnn.training.plain import PlainPredictor
+from accelnn.training.runners import choice
+from accelnn.training.runners.plain import PlainPredictor
 from tests.training.parity import dense, inputs, labels, targets
 
 
@@ -65,11 +65,11 @@ def reference_ops():
 def test_compiled_outputs_are_the_plain_ones(n, layers, threads, use_threads, monkeypatch):
     """Forty-nine rows in pieces of sixteen: the last piece has one row and is shared out otherwise."""
     use_threads(threads)
-    monkeypatch.setattr(runners, "PREDICTION_ROWS", 16)
+    monkeypatch.setattr(choice, "PREDICTION_ROWS", 16)
     model, x = model_of(*layers()), inputs(n=n)
     model.arena.state[...] = np.random.default_rng(0).random(model.arena.state.size) + 0.5
     for scores in (False, True):
-        predictor = runners.choose_predictor(model, x, scores=scores)
+        predictor = choice.choose_predictor(model, x, scores=scores)
         assert predictor.name == "compiled"
         np.testing.assert_allclose(predictor.predict(x), plain_output(model, x, scores=scores), rtol=1e-12, atol=1e-14)
 
@@ -77,9 +77,9 @@ def test_compiled_outputs_are_the_plain_ones(n, layers, threads, use_threads, mo
 def test_a_last_piece_that_is_shared_out_otherwise_does_not_disturb_the_one_before(use_threads, monkeypatch):
     """Three threads have rows 0-21, 22-43, 44-63 of a whole piece and 0-19, 20-39, 40-57 of the last one."""
     use_threads(3)
-    monkeypatch.setattr(runners, "PREDICTION_ROWS", 64)
+    monkeypatch.setattr(choice, "PREDICTION_ROWS", 64)
     model, x = model_of(dense(400, "gelu"), dense(400, "gelu"), dense(3)), inputs(n=64 + 58)
-    predictor = runners.choose_predictor(model, x)
+    predictor = choice.choose_predictor(model, x)
     expected = plain_output(model, x)
     for _ in range(40):
         np.testing.assert_allclose(predictor.predict(x), expected, rtol=1e-9, atol=1e-11)
@@ -170,7 +170,7 @@ OUTPUTS = {
 @pytest.mark.parametrize("weights", [None, np.arange(53)])
 @pytest.mark.parametrize("loss", OUTPUTS)
 def test_evaluate_gives_the_loss_of_all_rows(loss, weights, dtype, monkeypatch):
-    monkeypatch.setattr(runners, "PREDICTION_ROWS", 16)
+    monkeypatch.setattr(choice, "PREDICTION_ROWS", 16)
     activation, y = OUTPUTS[loss]
     model, x = model_of(*every_layer(activation), dtype=dtype), inputs()
     fused = reference.LOSSES[loss].fused_activation is not None

@@ -7,7 +7,7 @@ import pytest
 
 from accelnn import Sequential
 from accelnn.errors import ArgumentError
-from accelnn.training.precision import checked_precision
+from accelnn.training.runners.precision import checked_precision
 from tests.training.parity import inputs, small_net, targets
 
 

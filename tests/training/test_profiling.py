@@ -12,11 +12,11 @@ from accelnn import SGD, Activation, Adam, BatchNorm, Dropout, LayerNorm, Sequen
 from accelnn.arrays import reference
 from accelnn.errors import AccelnnError
 from accelnn.network import Layer
-from accelnn.training.compiled import CompiledRunner
 from accelnn.training.data import TrainingData
 from accelnn.training.fit import OptimizerState
+from accelnn.training.measurement.profiling import Profile, probing, profile_steps, time_steps
 from accelnn.training.optimizers import Optimizer
-from accelnn.training.profiling import Profile, probing, profile_steps, time_steps
+from accelnn.training.runners.compiled import CompiledRunner
 from tests.training.parity import dense, inputs, labels
 
 BATCH_SIZE, N_STEPS = 16, 3

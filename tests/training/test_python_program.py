@@ -8,8 +8,8 @@ from accelnn_kernels.catalog import python_program_loop
 
 from accelnn import SGD, Activation, Adam, AdamW, BatchNorm, Dropout, LayerNorm, Rescaling, Sequential
 from accelnn.arrays import reference
-from accelnn.training import compiled, step
 from accelnn.training.data import TrainingData
+from accelnn.training.runners import compiled, step
 from tests.training.parity import check_same_weights, dense, inputs, labels, one_hot, small_net, targets, trained
 
 TRAIN = python_program_loop(step.train_steps, step.train_step)

@@ -9,13 +9,11 @@ import pytest
 from accelnn_kernels import optimizers, tables
 
 from accelnn import SGD, Adam, Dense, Rescaling, Sequential
-from accelnn.training.compiled import CompiledRunner
 from accelnn.training.data import TrainingData
 from accelnn.training.fit import OptimizerState
-from accelnn.training.machine_rates import MachineRates
-from accelnn.training.optimizers import Optimizer, resolve_optimizer
-from accelnn.training.profiling import FRAME_KERNELS, LAYER_KERNELS, WAIT
-from accelnn.training.roofline import (
+from accelnn.training.measurement.machine_rates import MachineRates
+from accelnn.training.measurement.profiling import FRAME_KERNELS, LAYER_KERNELS, WAIT
+from accelnn.training.measurement.roofline import (
     DIRECT_TITLES,
     OTHER,
     PHASES,
@@ -26,6 +24,8 @@ from accelnn.training.roofline import (
     limit_of,
     title_of,
 )
+from accelnn.training.optimizers import Optimizer, resolve_optimizer
+from accelnn.training.runners.compiled import CompiledRunner
 
 BATCH_SIZE = 5
 RATES = MachineRates(1, 100.0, 50.0, memory_copy_bytes_per_s=10.0, cache_copy_bytes_per_s=40.0, cache_bytes=1000)

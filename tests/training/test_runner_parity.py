@@ -19,7 +19,7 @@ from accelnn import (
     schedules,
 )
 from accelnn.arrays.reference import ACTIVATIONS
-from accelnn.training import compiled
+from accelnn.training.runners import compiled
 from tests.training.parity import (
     activation_everywhere,
     check_runners_agree,

@@ -19,10 +19,10 @@ from accelnn.arrays import Backend, FusedOps, PlainOps, reference
 from accelnn.errors import ArgumentError
 from accelnn.network import Network
 from accelnn.network.layers.base import Layer
-from accelnn.training import runners
 from accelnn.training.data import TrainingData
-from accelnn.training.lowering import lower, why_not_lowerable
-from accelnn.training.plain_operations import PlainNet, abandoned, synchronize
+from accelnn.training.runners import choice
+from accelnn.training.runners.lowering import lower, why_not_lowerable
+from accelnn.training.runners.plain_operations import PlainNet, abandoned, synchronize
 from tests.training.parity import check_same_weights, dense, inputs, labels, one_hot, said_of_runners
 
 DEVICE = array_api_strict.Device("device1")  # not the host: a hidden transfer to NumPy is an error
@@ -92,7 +92,7 @@ class Own(Dense):
 def chosen(requested, layer=Dense, backend="cpu"):
     model = Network([layer(3, "softmax")], n_in=5, backend=backend, seed=0)
     data = TrainingData(inputs(), labels())
-    return runners.choose_runner(requested, model, data, "cross_entropy", SGD(), (), 16)
+    return choice.choose_runner(requested, model, data, "cross_entropy", SGD(), (), 16)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,8 @@ def test_a_requirement_that_cannot_be_met(layer, backend):
 
 
 def test_predictions_are_compiled_where_that_is_possible():
-    assert runners.choose_predictor(Network([Dense(3)], n_in=5, backend="cpu"), inputs()).name == "compiled"
-    assert runners.choose_predictor(Network([Own(3)], n_in=5, backend="cpu"), inputs()).name == "plain"
+    assert choice.choose_predictor(Network([Dense(3)], n_in=5, backend="cpu"), inputs()).name == "compiled"
+    assert choice.choose_predictor(Network([Own(3)], n_in=5, backend="cpu"), inputs()).name == "plain"
 
 
 def test_only_exactly_the_known_layers_are_lowered():

@@ -8,7 +8,7 @@ SIZES = """
     import logging
     import numpy as np
     from accelnn import BatchNorm, Dense, Dropout, Sequential
-    from accelnn.training import compiled
+    from accelnn.training.runners import compiled
 
     class Asked(logging.Handler):
         names = []

@@ -8,11 +8,10 @@ from scipy.sparse import csr_array, random_array
 
 from accelnn import Adam, Dense, Dropout, Sequential
 from accelnn.arrays.sparse_rows import SparseRows
-from accelnn.training import row_blocks
 from accelnn.training.callbacks import CallbackList
 from accelnn.training.data import TrainingData
 from accelnn.training.fit import OptimizerState, Settings, Training
-from accelnn.training.runners import choose_predictor
+from accelnn.training.runners.choice import choose_predictor, row_blocks
 
 N_ROWS, N_IN, BATCH_SIZE = 45, 30, 6
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from accelnn import SGD, Adam, Dense, Sequential
-from accelnn.training import machine_rates
 from accelnn.training.data import TrainingData
-from accelnn.training.machine_rates import USUAL_CACHE_BYTES, Race, RateMeter, cache_bytes
+from accelnn.training.measurement import machine_rates
+from accelnn.training.measurement.machine_rates import USUAL_CACHE_BYTES, Race, RateMeter, cache_bytes
+from accelnn.training.measurement.roofline import PHASES
+from accelnn.training.measurement.step_benchmark import LEAST_ROUNDS, StepBenchmark, benchmark_step
 from accelnn.training.optimizers import Optimizer
-from accelnn.training.roofline import PHASES
-from accelnn.training.step_benchmark import LEAST_ROUNDS, StepBenchmark, benchmark_step
 
 
 @pytest.fixture(autouse=True)

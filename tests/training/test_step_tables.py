@@ -7,7 +7,7 @@ import pytest
 
 from accelnn import SGD, Adam, AdamW, Dropout, RMSprop, Sequential, schedules
 from accelnn.arrays import reference
-from accelnn.training.step_tables import STEPS_AHEAD, DropoutKeys, HyperTable
+from accelnn.training.runners.step_tables import STEPS_AHEAD, DropoutKeys, HyperTable
 from tests.training.parity import dense
 
 OPTIMIZERS = (

@@ -12,9 +12,9 @@ from accelnn_kernels.team import new_team_memory
 
 from accelnn import SGD, BatchNorm, Sequential
 from accelnn.arrays import reference
-from accelnn.training import compiled, team
 from accelnn.training.data import TrainingData
-from accelnn.training.team import bands_pay, rows_of_a_block, run_together, team_size, yield_address
+from accelnn.training.runners import compiled, team
+from accelnn.training.runners.team import bands_pay, rows_of_a_block, run_together, team_size, yield_address
 from tests.training.parity import dense, inputs, labels
 
 MANY = 10**9

@@ -10,7 +10,7 @@ import pytest
 from accelnn import History, Sequential
 from accelnn.arrays import environment
 from accelnn.errors import ArgumentError, ArgumentTypeError
-from accelnn.training import compiled
+from accelnn.training.runners import compiled
 from tests.training.parity import dense, inputs, small_net, targets, weights_after_training
 
 

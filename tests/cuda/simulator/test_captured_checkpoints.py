@@ -11,7 +11,8 @@ from simulated_device import SimulatedDevice
 
 from accelnn import BatchNorm, Callback, Checkpoint, Dense, Dropout, Sequential
 from accelnn.errors import AccelnnWarning
-from accelnn.training import captured, fit, pace
+from accelnn.training import fit, pace
+from accelnn.training.runners import captured
 
 X = np.random.default_rng(1).normal(size=(20, 4))
 Y = np.random.default_rng(2).integers(0, 3, 20)

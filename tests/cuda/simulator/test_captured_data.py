@@ -11,11 +11,12 @@ from simulated_device import SimulatedDevice
 
 from accelnn import Adam, BatchNorm, Dense, Sequential
 from accelnn.arrays.sparse_rows import SparseRows
-from accelnn.training import captured, fit
+from accelnn.training import fit
 from accelnn.training.callbacks import CallbackList
-from accelnn.training.captured import CapturedPredictor
 from accelnn.training.data import TrainingData
-from accelnn.training.row_blocks import BlockPredictor
+from accelnn.training.runners import captured
+from accelnn.training.runners.captured import CapturedPredictor
+from accelnn.training.runners.row_blocks import BlockPredictor
 
 N_ROWS, N_IN, N_OUT, BATCH_SIZE = 22, 5, 3, 8
 ROOMY = np.random.default_rng(0).normal(size=(2 * N_ROWS, N_IN + 2)) * 40 + 128

@@ -10,7 +10,8 @@ import pytest
 from scipy.sparse import csr_array
 from simulated_device import SimulatedDevice
 
-from accelnn.training import captured, fit, full_gradient
+from accelnn.training import fit, full_gradient
+from accelnn.training.runners import captured
 from tests.estimators.oracle import KINDS, check_same, fitted_pair, rows, targets
 
 N = 24

@@ -9,7 +9,8 @@ from simulated_device import SimulatedDevice
 
 from accelnn import SGD, Dense, Sequential
 from accelnn.errors import DivergenceError
-from accelnn.training import captured, fit
+from accelnn.training import fit
+from accelnn.training.runners import captured
 
 SCORES = np.array([[1e4, -1e4, 0.0], [-1e4, 1e4, 1e4], [1e4, 1e4, 1e4], [-1e4, -1e4, -1e4], [3.0, 1e4, 5e3]])
 LABELS = np.array([1, 0, 2, 1, 0])

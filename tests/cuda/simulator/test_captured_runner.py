@@ -24,10 +24,11 @@ from accelnn import (
     Sequential,
 )
 from accelnn.errors import BackendError
-from accelnn.training import captured, fit, fused_layers
+from accelnn.training import fit
 from accelnn.training.callbacks import CallbackList
 from accelnn.training.data import TrainingData
 from accelnn.training.objective import Objective
+from accelnn.training.runners import captured, fused_layers
 
 N_ROWS, N_IN, BATCH_SIZE = 22, 5, 8
 """The last of the three batches of an epoch has 6 rows: fewer than the others."""

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 from accelnn_kernels import tables
 
-from accelnn.training.compiled import is_direct
 from accelnn.training.data import TrainingData
-from accelnn.training.lowering import Program
-from accelnn.training.machine_rates import MachineRates
+from accelnn.training.measurement.machine_rates import MachineRates
+from accelnn.training.measurement.profiling import WAIT
 from accelnn.training.optimizers import Optimizer
-from accelnn.training.profiling import WAIT
+from accelnn.training.runners.compiled import is_direct
+from accelnn.training.runners.lowering import Program
 
 PHASES = {
     "gather": ("gather_rows", "gather_targets", "gather_weights", "sum_weights"),
@@ -40,7 +40,7 @@ PHASES = {
     ),
     "waiting": (WAIT,),
 }  # fmt: skip
-"""The phases of a step in their order, and the kernels of each by the fields of :mod:`accelnn.training.profiling`.
+"""The phases of a step in their order, and the kernels of each by the fields of :mod:`.profiling`.
 
 Whatever is in no kernel, or in one that is not listed, belongs to the phase ``OTHER``.
 """

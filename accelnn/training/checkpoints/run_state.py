@@ -10,7 +10,7 @@ import numpy as np
 
 from accelnn.errors import CheckpointError, wrong_type
 from accelnn.network.saving import describe
-from accelnn.training.fingerprint import callback_fingerprint, data_fingerprint, value_fingerprint
+from accelnn.training.checkpoints.fingerprint import callback_fingerprint, data_fingerprint, value_fingerprint
 from accelnn.training.history import History
 from accelnn.training.keeper import Place
 from accelnn.training.row_orders import shuffle_of

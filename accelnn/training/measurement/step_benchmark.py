@@ -11,14 +11,11 @@ import numpy as np
 
 from accelnn.arrays import reference
 from accelnn.network.network import Network
-from accelnn.training.compiled import CompiledRunner
 from accelnn.training.data import TrainingData
 from accelnn.training.fit import OptimizerState
-from accelnn.training.lowering import Program
-from accelnn.training.machine_rates import MachineRates, RateMeter
-from accelnn.training.optimizers import Optimizer
-from accelnn.training.profiling import Profile, probing, profile_steps, time_steps
-from accelnn.training.roofline import (
+from accelnn.training.measurement.machine_rates import MachineRates, RateMeter
+from accelnn.training.measurement.profiling import Profile, probing, profile_steps, time_steps
+from accelnn.training.measurement.roofline import (
     GEMMS,
     OTHER,
     PHASES,
@@ -28,6 +25,9 @@ from accelnn.training.roofline import (
     limit_of,
     title_of,
 )
+from accelnn.training.optimizers import Optimizer
+from accelnn.training.runners.compiled import CompiledRunner
+from accelnn.training.runners.lowering import Program
 
 STEPS_S = 0.05
 """In every round, so long for steps as they are, and again for profiled ones."""

@@ -10,13 +10,13 @@ from accelnn_kernels.cuda.catalog import CudaKernel, cuda_kernel
 from accelnn.arrays.cuda.device import Device
 from accelnn.arrays.typing import Array
 from accelnn.network.network import Network
-from accelnn.training.lowering import Memory
+from accelnn.training.runners.lowering import Memory
 
 STORAGE = {"float32": np.float32, "float64": np.float64, "bfloat16": np.uint16}
 
 
 class DeviceMemory(Memory):
-    """See :class:`accelnn.training.lowering.Memory`; addresses are those of the device.
+    """See :class:`accelnn.training.runners.lowering.Memory`; addresses are those of the device.
 
     element: dtype of the arrays of a batch, and of the weights as products read them: the model's dtype or
     ``"bfloat16"``. Then ``copy`` is the address of a copy of all parameters in it, else 0.

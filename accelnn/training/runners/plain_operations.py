@@ -1,6 +1,6 @@
 """The operations of a training step in plain array code: any backend, any layer, no compiler.
 
-They work on a :class:`PlainNet`. The names are those that :mod:`accelnn.training.step` calls; their compiled
+They work on a :class:`PlainNet`. The names are those that :mod:`accelnn.training.runners.step` calls; their compiled
 counterparts are in ``accelnn_kernels.program``.
 """
 

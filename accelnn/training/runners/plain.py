@@ -11,15 +11,15 @@ from accelnn.arrays.sparse_rows import SparseRows
 from accelnn.arrays.typing import Array
 from accelnn.network.losses import resolve_loss
 from accelnn.network.network import Network
-from accelnn.training import step
 from accelnn.training.data import TrainingData
 from accelnn.training.objective import USUAL, Objective
 from accelnn.training.optimizers import Optimizer
-from accelnn.training.plain_operations import PlainNet
+from accelnn.training.runners import step
+from accelnn.training.runners.plain_operations import PlainNet
 
 
 class PlainRunner:
-    """Trains through ``Layer.forward`` and ``Layer.backward``; see :class:`accelnn.training.runners.Runner`."""
+    """Trains through ``Layer.forward`` and ``Layer.backward``; see :class:`accelnn.training.runners.choice.Runner`."""
 
     name = "plain"
     threads = 1

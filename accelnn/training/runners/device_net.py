@@ -12,8 +12,8 @@ from accelnn_kernels.cuda.shapes import MAX_SUM_BLOCKS, part_rows
 
 from accelnn.arrays.cuda.cublas import Gemm
 from accelnn.arrays.cuda.device import Device
-from accelnn.training.device_memory import DeviceMemory
-from accelnn.training.lowering import Program
+from accelnn.training.runners.device_memory import DeviceMemory
+from accelnn.training.runners.lowering import Program
 
 N_COUNTERS = 4096
 """Counters for kernels that add up in two stages: one for each stripe of columns."""
@@ -68,7 +68,7 @@ class DeviceNet:
 
     ``cursor``, ``keys`` and ``losses`` are the addresses of the place in the tables, of the keys of the dropout layers
     (steps, n_dropout, 2) and of the losses of the steps. ``precision`` is that of matrix products. ``fused``: each
-    dense layer is one launch forward and one backward, see :mod:`accelnn.training.fused_layers`. ``penalty_per_row``:
+    dense layer is one launch forward and one backward, see :mod:`.fused_layers`. ``penalty_per_row``:
     penalties are divided by ``rows``.
     """
 

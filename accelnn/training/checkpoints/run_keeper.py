@@ -15,16 +15,13 @@ from accelnn.errors import AccelnnError, AccelnnWarning, ArgumentError, Checkpoi
 from accelnn.network.arguments import flag
 from accelnn.network.saving import describe
 from accelnn.training.callbacks import TrainingPlan
-from accelnn.training.checkpoint import Checkpoint
-from accelnn.training.checkpoint_file import CheckpointFile
-from accelnn.training.checkpoint_folder import CheckpointFolder
-from accelnn.training.checkpoint_timing import Timing
-from accelnn.training.checkpoint_values import put_together, taken_apart
-from accelnn.training.checkpoint_writer import BackgroundWriter
-from accelnn.training.fingerprint import differences
-from accelnn.training.interruption import Interruption
-from accelnn.training.keeper import Keeper, Place
-from accelnn.training.run_state import (
+from accelnn.training.checkpoints.background_writer import BackgroundWriter
+from accelnn.training.checkpoints.checkpoint import Checkpoint
+from accelnn.training.checkpoints.file_format import CheckpointFile
+from accelnn.training.checkpoints.fingerprint import differences
+from accelnn.training.checkpoints.folder import CheckpointFolder
+from accelnn.training.checkpoints.interruption import Interruption
+from accelnn.training.checkpoints.run_state import (
     collected,
     generator_with,
     identity_of,
@@ -34,6 +31,9 @@ from accelnn.training.run_state import (
     restore_model,
     restore_records,
 )
+from accelnn.training.checkpoints.timing import Timing
+from accelnn.training.checkpoints.values import put_together, taken_apart
+from accelnn.training.keeper import Keeper, Place
 from accelnn.training.stopping import check_planned
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import Any
 
 from accelnn_kernels import tables
 
-from accelnn.training.captured_layers import activation_gradient
-from accelnn.training.device_net import DeviceNet
+from accelnn.training.runners.captured_layers import activation_gradient
+from accelnn.training.runners.device_net import DeviceNet
 
 MAX_MULTIPLICATIONS = 1 << 26
 """Multiplications of a layer's product up to which it is a launch of its own. A prediction; nothing was measured.

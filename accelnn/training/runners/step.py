@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from accelnn.training.plain_operations import (
+from accelnn.training.runners.plain_operations import (
     abandoned,
     backward,
     count_layers,

@@ -16,8 +16,8 @@ import numpy as np
 from accelnn_kernels import catalog, profile, tables
 
 from accelnn.errors import AccelnnError
-from accelnn.training import step
-from accelnn.training.compiled import CompiledNet, CompiledRunner, Machine
+from accelnn.training.runners import step
+from accelnn.training.runners.compiled import CompiledNet, CompiledRunner, Machine
 
 FRAME_KERNELS = (
     "gather_rows", "gather_targets", "gather_weights", "sum_weights",

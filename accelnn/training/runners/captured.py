@@ -15,16 +15,16 @@ from accelnn.arrays.typing import Array
 from accelnn.errors import BackendError
 from accelnn.network.losses import resolve_loss
 from accelnn.network.network import Network
-from accelnn.training import captured_operations, step
 from accelnn.training.data import TrainingData
-from accelnn.training.device_data import place_rows
-from accelnn.training.device_memory import DeviceMemory
-from accelnn.training.device_net import DeviceNet, Inputs, Targets, Updates
-from accelnn.training.fused_layers import can_be_fused
-from accelnn.training.lowering import lower_into
 from accelnn.training.objective import USUAL, Objective
 from accelnn.training.optimizers import Optimizer
-from accelnn.training.precision import ELEMENTS
+from accelnn.training.runners import captured_operations, step
+from accelnn.training.runners.device_data import place_rows
+from accelnn.training.runners.device_memory import DeviceMemory
+from accelnn.training.runners.device_net import DeviceNet, Inputs, Targets, Updates
+from accelnn.training.runners.fused_layers import can_be_fused
+from accelnn.training.runners.lowering import lower_into
+from accelnn.training.runners.precision import ELEMENTS
 
 TABLE_STEPS = 4096
 """Steps whose hyperparameters, keys and losses have a place on the device; a longer chunk goes in several tables."""
@@ -40,16 +40,16 @@ RESIDENT_SHARE = 0.6
 
 
 def bind_steps(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of :mod:`accelnn.training.step` whose operations are those of a device."""
+    """Return a function of :mod:`accelnn.training.runners.step` whose operations are those of a device."""
     scope = dict(vars(captured_operations))
     scope["train_step"] = types.FunctionType(step.train_step.__code__, scope)
     return types.FunctionType(function.__code__, scope)
 
 
 class CapturedRunner:
-    """Trains through CUDA graphs; see :class:`accelnn.training.runners.Runner`.
+    """Trains through CUDA graphs; see :class:`accelnn.training.runners.choice.Runner`.
 
-    precision: of matrix products, see :mod:`accelnn.training.precision`. device: where the network's arena lies; by
+    precision: of matrix products, see :mod:`.precision`. device: where the network's arena lies; by
     default that of its backend.
 
     Raises BackendError if the step cannot be recorded.
@@ -206,7 +206,7 @@ class CapturedRunner:
 
 
 class CapturedPredictor:
-    """Computes outputs on a CUDA device, a large batch at a time; see :class:`accelnn.training.runners.Predictor`."""
+    """Computes outputs on a CUDA device, a large batch at a time; see :class:`.choice.Predictor`."""
 
     name = "captured"
 

@@ -1,6 +1,6 @@
 """The operations of a training step on a CUDA device: each starts kernels and matrix products, and waits for none.
 
-They work on a :class:`DeviceNet`; the names are those that :mod:`accelnn.training.step` calls. While a graph is
+They work on a :class:`DeviceNet`; the names are those that :mod:`accelnn.training.runners.step` calls. While a graph is
 recorded, what they start becomes its nodes, so every number that changes from step to step is read from device memory
 by the kernels themselves: only addresses and sizes may stand in an argument.
 """
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from accelnn_kernels import tables
 
-from accelnn.training import fused_layers
-from accelnn.training.captured_layers import BACKWARD, FORWARD, WITH_PARAMETERS
-from accelnn.training.device_net import DeviceNet
+from accelnn.training.runners import fused_layers
+from accelnn.training.runners.captured_layers import BACKWARD, FORWARD, WITH_PARAMETERS
+from accelnn.training.runners.device_net import DeviceNet
 
 
 def load_batch(net: DeviceNet, step: int) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from accelnn.arrays.typing import Array
-from accelnn.training import plain_operations as plain
-from accelnn.training import step
-from accelnn.training.plain import PlainRunner
-from accelnn.training.plain_operations import PlainNet, count_layers, synchronize
+from accelnn.training.runners import plain_operations as plain
+from accelnn.training.runners import step
+from accelnn.training.runners.plain import PlainRunner
+from accelnn.training.runners.plain_operations import PlainNet, count_layers, synchronize
 
 __all__ = ["Anomaly", "AnomalyRunner", "count_layers", "synchronize"]
 

@@ -15,8 +15,8 @@ from accelnn.network.network import Network
 from accelnn.training.data import TrainingData
 from accelnn.training.objective import USUAL, Objective
 from accelnn.training.optimizers import Optimizer
-from accelnn.training.plain import PlainPredictor, PlainRunner
-from accelnn.training.row_blocks import BlockPredictor, BlockRunner
+from accelnn.training.runners.plain import PlainPredictor, PlainRunner
+from accelnn.training.runners.row_blocks import BlockPredictor, BlockRunner
 
 RUNNERS = ("auto", "compiled", "captured", "plain")
 
@@ -96,7 +96,7 @@ def choose_runner(
     fast = _FAST_RUNNERS.get(network.backend.name, "plain")
     reason = _why_not(fast if requested == "auto" else requested, network)
     if reason is None and fast == "captured":
-        from accelnn.training.captured import CapturedRunner
+        from accelnn.training.runners.captured import CapturedRunner
 
         try:
             return CapturedRunner(*arguments, precision=precision or network.dtype, objective=objective)
@@ -117,7 +117,7 @@ def _compiled_runner(
     batch_size: int,
     **options: Any,
 ) -> Runner:
-    from accelnn.training.compiled import CompiledRunner
+    from accelnn.training.runners.compiled import CompiledRunner
 
     def make(dense: TrainingData) -> CompiledRunner:
         return CompiledRunner(network, dense, loss, optimizer, moments, batch_size, **options)
@@ -137,10 +137,10 @@ def _dense_predictor(network: Network, x: Array, scores: bool, threads: int | No
     if _why_not(fast, network) is not None:
         return PlainPredictor(network, rows, _fastest_ops(network), scores=scores)
     if fast == "captured":
-        from accelnn.training.captured import CapturedPredictor
+        from accelnn.training.runners.captured import CapturedPredictor
 
         return CapturedPredictor(network, x.dtype.name, rows, scores=scores)
-    from accelnn.training.compiled import CompiledPredictor
+    from accelnn.training.runners.compiled import CompiledPredictor
 
     return CompiledPredictor(network, x.dtype.name, rows, scores=scores, threads=threads, steps=-(-len(x) // rows))
 
@@ -157,7 +157,7 @@ def _why_not(runner: str, network: Network) -> str | None:
         place = {"compiled": "the CPU", "captured": "CUDA devices"}.get(runner)
         device = network.backend.device
         return f"no other works on {device}" if place is None else f"that one works on {place}, this model on {device}"
-    from accelnn.training.lowering import why_not_lowerable
+    from accelnn.training.runners.lowering import why_not_lowerable
 
     return why_not_lowerable(network)
 

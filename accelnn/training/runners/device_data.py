@@ -11,7 +11,7 @@ import numpy as np
 from accelnn.arrays.cuda.device import Device
 from accelnn.arrays.sparse_rows import SparseRows, take_rows
 from accelnn.arrays.typing import Array
-from accelnn.training.device_net import Inputs
+from accelnn.training.runners.device_net import Inputs
 
 
 class Piece(NamedTuple):

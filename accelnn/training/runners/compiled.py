@@ -16,12 +16,12 @@ from accelnn_kernels.team import new_team_memory
 
 from accelnn.network.losses import resolve_loss
 from accelnn.network.network import Network
-from accelnn.training import step
 from accelnn.training.data import TrainingData
-from accelnn.training.lowering import Fields, Program, first_weight_shape, layer_kernels, lower
 from accelnn.training.objective import USUAL, Objective
 from accelnn.training.optimizers import Optimizer
-from accelnn.training.team import bands_pay, rows_of_a_block, run_together, team_size, yield_address
+from accelnn.training.runners import step
+from accelnn.training.runners.lowering import Fields, Program, first_weight_shape, layer_kernels, lower
+from accelnn.training.runners.team import bands_pay, rows_of_a_block, run_together, team_size, yield_address
 
 
 class CompiledNet(NamedTuple):
@@ -104,7 +104,7 @@ class Machine:
 
 
 class CompiledRunner:
-    """Trains through a compiled program; see :class:`accelnn.training.runners.Runner`."""
+    """Trains through a compiled program; see :class:`accelnn.training.runners.choice.Runner`."""
 
     name = "compiled"
 

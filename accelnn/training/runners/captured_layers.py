@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from accelnn_kernels import tables
 
-from accelnn.training.device_net import DeviceNet
+from accelnn.training.runners.device_net import DeviceNet
 
 Operation: TypeAlias = Callable[[DeviceNet, Any], None]
 """Takes the net and a record of its layers."""

@@ -17,7 +17,7 @@ BLOCK_BYTES = 16 << 20
 
 
 class BlockRunner:
-    """Trains on sparse rows through a runner for dense ones; see :class:`accelnn.training.runners.Runner`.
+    """Trains on sparse rows through a runner for dense ones; see :class:`accelnn.training.runners.choice.Runner`.
 
     data: ``x`` is sparse. make: returns the runner that reads the dense data it is given.
 

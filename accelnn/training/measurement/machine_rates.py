@@ -15,7 +15,7 @@ import numpy as np
 from accelnn_kernels.catalog import kernel, probe
 from accelnn_kernels.team import new_team_memory
 
-from accelnn.training.team import run_together
+from accelnn.training.runners.team import run_together
 
 OWN_WIDTHS = (288, 480)
 """Widths of the square matrices of the kernels' own product: whole tiles everywhere, and few enough for a cache."""

@@ -15,7 +15,7 @@ from accelnn.network.arguments import flag, integer
 from accelnn.network.layers.base import Layer
 from accelnn.network.model_file import ModelFile
 from accelnn.network.saving import restore
-from accelnn.training.checkpoint_folder import CheckpointFolder
+from accelnn.training.checkpoints.folder import CheckpointFolder
 from accelnn.training.metrics import resolve_mode
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from accelnn.training.checkpoint import Checkpoint
+from accelnn.training.checkpoints.checkpoint import Checkpoint
 from accelnn.training.metrics import resolve_mode
 
 At = tuple[int, int]

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from accelnn.errors import AccelnnError, AccelnnWarning, CheckpointError
 from accelnn.network.atomic_file import replace_file
-from accelnn.training.checkpoint_file import CheckpointFile, NewerFormatError, read_checkpoint, write_checkpoint
-from accelnn.training.folder_lock import FolderLock
+from accelnn.training.checkpoints.file_format import CheckpointFile, NewerFormatError, read_checkpoint, write_checkpoint
+from accelnn.training.checkpoints.folder_lock import FolderLock
 
 _NAME = re.compile(r"checkpoint-(\d{6,18})(-best)?\.safetensors")
 _LEFT_BEHIND = re.compile(r"\.checkpoint-\d{6,18}(-best)?\.safetensors\.[0-9a-f]{16}\.tmp")
