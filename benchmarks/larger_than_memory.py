@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 N_COLUMNS = 4096
 N_CLASSES = 10
 BATCH_SIZE = 256
+ORDERS: dict[str, bool | str] = {"all": True, "blocks": "blocks", "none": False}
 PIECE_ROWS = 1 << 14
 """Rows that predictions are made for at a time: their results are all that has to be in memory."""
 
@@ -29,7 +31,8 @@ def main() -> None:
     parser.add_argument("--gib", type=float, default=8.0, help="size of the file, default 8")
     parser.add_argument("--limit-gib", type=float, default=1.0, help="memory that the process may have, default 1")
     parser.add_argument("--folder", type=pathlib.Path, help="where to put the file; default: the system's temporary")
-    parser.add_argument("--shuffle", choices=["all", "blocks", "none"], default="all")
+    parser.add_argument("--shuffle", choices=sorted(ORDERS), default="all")
+    parser.add_argument("--ram-gib", type=float, default=2.0, help="size of the part to compare with memory, default 2")
     parser.add_argument("--worker", type=pathlib.Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker is not None:
@@ -43,6 +46,9 @@ def main() -> None:
         print(f"{gib:g} GiB, {rows:,} rows of {N_COLUMNS} bytes; the limit is on private memory (RLIMIT_DATA)")
         for name, value in in_process(path, limit, options.shuffle).items():
             print(f"{name:>28}: {value:,.0f}")
+        times = compared(path, options.shuffle, int(options.ram_gib * 2**30))
+        spread = f"{median(times):.3f} ({min(times):.3f}..{max(times):.3f})"
+        print(f"the first {options.ram_gib:g} GiB, mapped, at {spread} of the rate of the same rows in memory")
 
 
 def make_file(path: pathlib.Path, n_bytes: int) -> int:
@@ -78,10 +84,8 @@ def trained(path: pathlib.Path, shuffle: str) -> dict[str, float]:
     """Train for an epoch on a mapped file and predict it; return rates in rows a second, and peaks in bytes."""
     x = np.load(path, mmap_mode="r")
     y = np.arange(len(x)) % N_CLASSES
-    order = {"all": True, "blocks": "blocks", "none": False}[shuffle]
-    in_memory = np.array(x[:PIECE_ROWS])
-    fit(in_memory, y[: len(in_memory)], order)  # loads or compiles the code
-    ram_rate = max(fit(in_memory, y[: len(in_memory)], order)[1] for _ in range(3))
+    order = ORDERS[shuffle]
+    fit(np.array(x[:PIECE_ROWS]), y[:PIECE_ROWS], order)  # loads or compiles the code
     peak = _Peak()
     before = private_bytes()
     model, rate = fit(x, y, order)
@@ -92,7 +96,6 @@ def trained(path: pathlib.Path, shuffle: str) -> dict[str, float]:
     assert int(np.sum(counts)) == len(x)
     return {
         "training_rows_per_s": rate,
-        "training_rows_per_s_in_ram": ram_rate,
         "prediction_rows_per_s": len(x) / seconds,
         "private_bytes_before": before,
         "private_bytes_after_fit": after,
@@ -100,6 +103,18 @@ def trained(path: pathlib.Path, shuffle: str) -> dict[str, float]:
         "peak_private_bytes": peak.stop(),
         "file_bytes": x.nbytes,
     }
+
+
+def compared(path: pathlib.Path, shuffle: str, n_bytes: int, rounds: int = 5) -> list[float]:
+    """Return the rates of training on the first bytes of a file relative to the same rows in memory, round by round.
+
+    The file is in the page cache, for the rows in memory were copied from it.
+    """
+    mapped = np.load(path, mmap_mode="r")[: max(1, n_bytes // N_COLUMNS)]
+    y, order = np.arange(len(mapped)) % N_CLASSES, ORDERS[shuffle]
+    in_memory = np.array(mapped)
+    fit(in_memory, y, order)  # loads or compiles the code
+    return [fit(mapped, y, order)[1] / fit(in_memory, y, order)[1] for _ in range(rounds)]
 
 
 class _Peak:

@@ -6,13 +6,15 @@ import argparse
 import gc
 import os
 import pathlib
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from accelnn import Callback, Dense, Sequential
+from accelnn import Callback, Checkpoint, Dense, Sequential
 from benchmarks.programs import aligned
 
 N_SAMPLES = 20
@@ -52,6 +54,7 @@ def main() -> None:
     options = parser.parse_args()
     soaks = {
         f"{options.epochs} epochs of one fit": epochs(options.epochs),
+        f"{options.epochs} epochs, a checkpoint every 10": epochs(options.epochs, "10 epochs"),
         f"{options.models} models made and dropped": repeated(new_model, options.models),
         f"{options.models} times fit and predict": repeated(one_model(), options.models),
     }
@@ -73,12 +76,19 @@ def small_model() -> Sequential:
     return Sequential([Dense(32, "relu"), Dense(3, "softmax")], seed=0, backend="cpu")
 
 
-def epochs(n: int) -> Soak:
-    """Return what one run of ``n`` epochs leaves; its history may grow."""
+def epochs(n: int, every: str | None = None) -> Soak:
+    """Return what one run of ``n`` epochs leaves, with checkpoints if ``every`` says when; its history may grow."""
     x, y = rows_and_labels()
-    small_model().fit(x, y, epochs=2, verbose=0)  # loads or compiles the code
     probe = _Probe(max(1, n // N_SAMPLES))
-    soak = watched(lambda: small_model().fit(x, y, epochs=n, verbose=0, callbacks=probe), probe.samples)
+    with tempfile.TemporaryDirectory() as folder:
+
+        def run(n_epochs: int, **options: Any) -> None:
+            runs = pathlib.Path(folder) / str(n_epochs)
+            checkpoint = None if every is None else Checkpoint(runs, every, best=False)
+            small_model().fit(x, y, epochs=n_epochs, verbose=0, checkpoint=checkpoint, **options)
+
+        run(2)  # loads or compiles the code
+        soak = watched(lambda: run(n, callbacks=probe), probe.samples)
     return replace(soak, allowed_bytes=GROWTH_BYTES + n // 2 * EPOCH_BYTES)
 
 

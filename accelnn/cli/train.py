@@ -64,19 +64,19 @@ def run_training(options: TrainOptions) -> None:
 class Watch(Callback):
     """Tests the model, after every epoch if asked to, so that whoever watches sees it learn.
 
-    ``metric`` is what is computed besides the loss. What is found goes into the record of the epoch, with ``test_``
-    in front; nothing of it has an influence on the training.
+    ``metric`` is what is computed besides the loss, ``epochs_before`` the epochs that a resumed run had already. What is
+    found goes into the record of the epoch, with ``test_`` in front; nothing of it has an influence on the training.
     """
 
     def __init__(self, data: Dataset, *, every_epoch: bool, threads: int | None = None) -> None:
         self.loss, self.metric = ("mse", "r2") if data.n_classes is None else ("cross_entropy", "accuracy")
-        self.batch_size = 0
+        self.batch_size = self.epochs_before = 0
         self._data, self._every_epoch, self._threads = data, every_epoch, threads
         self._evaluator: Evaluator | None = None
 
     def on_train_begin(self, model: Any, plan: TrainingPlan) -> None:
         """Prepare the test, and remember the rows of a mini-batch, which may be fewer than were asked for."""
-        self.batch_size = plan.batch_size
+        self.batch_size, self.epochs_before = plan.batch_size, plan.initial_epoch
         if len(self._data.x_test):
             rows = checked_data(self._data.x_test, self._data.y_test, model, self.loss)
             metrics = resolve_metrics(self.metric)
@@ -153,6 +153,7 @@ def _results(run: Run) -> dict[str, Any]:
         "dtype": run.model.dtype,
         "units": run.model.units,
         "epochs": len(run.history),
+        "epochs_before": run.watch.epochs_before,
         "batch_size": run.watch.batch_size,
         "train_loss": run.history["loss"][kept],
         "test_loss": run.scores.get("test_loss"),
@@ -179,7 +180,7 @@ def _closing(run: Run, results: dict[str, Any]) -> str:
     lines = [
         _scores(run, results),
         f"speed  {results['samples_per_s']:,.0f} samples/s ({_runner(run.history)}), "
-        f"{_epochs(results['epochs'])} in {results['elapsed_s']:.2f} s",
+        f"{_epochs(results)} in {results['elapsed_s']:.2f} s",
     ]
     if run.history.stopped_because:
         lines.append(f"early  {run.history.stopped_because}; the best weights are kept")
@@ -198,8 +199,9 @@ def _runner(history: History) -> str:
     return f"{history.runner} runner" + (f", {history.threads} threads" if history.threads > 1 else "")
 
 
-def _epochs(count: int) -> str:
-    return f"{count} epoch{'s' if count != 1 else ''}"
+def _epochs(results: dict[str, Any]) -> str:
+    count, before = results["epochs"], results["epochs_before"]
+    return f"{count} epoch{'s' if count != 1 else ''}" + (f", {before} of them before," if before else "")
 
 
 def _whereabouts(run: Run) -> str:

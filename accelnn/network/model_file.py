@@ -30,12 +30,28 @@ MAX_DESCRIPTION_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class ModelFile:
-    """The content of a model file: the description, and ``values`` and ``state`` (n,) in the model dtype."""
+    """The content of a model file: the description, and ``values`` and ``state`` (n,) in the model dtype.
+
+    Raises ``ModelFileError`` for a description without what every model has, and arrays of another dtype or shape or
+    with numbers that are not finite.
+    """
 
     path: str
     description: dict[str, Any]
     values: np.ndarray
     state: np.ndarray
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.description, dict):
+            self.reject("its description is not a JSON object")
+        for key, kind in (("dtype", str), ("n_in", int), ("layers", list), ("extra", dict)):
+            if not isinstance(self.description.get(key), kind):
+                self.reject(f"its description has no valid {key!r}")
+        for name, array in (("values", self.values), ("state", self.state)):
+            if array.ndim != 1 or array.dtype.name != self.description["dtype"]:
+                self.reject(f"its {name} are not a flat array of {self.description['dtype']}")
+            if not np.isfinite(array).all():
+                self.reject(f"its {name} contain NaN or infinity")
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -82,9 +98,7 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
     """
     file = as_path("path", path)
     arrays = _read_arrays(file)
-    model_file = ModelFile(str(file), _parse(str(file), arrays["description"]), arrays["values"], arrays["state"])
-    _check_arrays(model_file)
-    return model_file
+    return ModelFile(str(file), _parse(str(file), arrays["description"]), arrays["values"], arrays["state"])
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -146,16 +160,4 @@ def _parse(name: str, encoded: np.ndarray) -> dict[str, Any]:
     if description.get("version") != VERSION:
         found = description.get("version")
         reject(name, f"it has format version {found!r} and this accelnn reads {VERSION}: update accelnn")
-    for key, kind in (("dtype", str), ("n_in", int), ("layers", list), ("extra", dict)):
-        if not isinstance(description.get(key), kind):
-            reject(name, f"its description has no valid {key!r}")
     return description
-
-
-def _check_arrays(model_file: ModelFile) -> None:
-    dtype = model_file.description["dtype"]
-    for name, array in (("values", model_file.values), ("state", model_file.state)):
-        if array.ndim != 1 or array.dtype.name != dtype:
-            model_file.reject(f"its {name} are not a flat array of {dtype}")
-        if not np.isfinite(array).all():
-            model_file.reject(f"its {name} contain NaN or infinity")

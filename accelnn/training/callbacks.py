@@ -22,6 +22,8 @@ class TrainingPlan:
         batch_size: samples per step.
         runner: name of the runner.
         recorded: names of the values that every epoch will record; empty if not known.
+        initial_epoch: index of the epoch to begin with; that of a run that is resumed may be greater than 0.
+        initial_step: number of its steps that are done already.
 
     """
 
@@ -31,6 +33,8 @@ class TrainingPlan:
     batch_size: int = 0
     runner: str = ""
     recorded: tuple[str, ...] = ()
+    initial_epoch: int = 0
+    initial_step: int = 0
 
 
 class Callback:

@@ -15,7 +15,7 @@ from accelnn.training.data import TrainingData
 from accelnn.training.metrics import MetricFunction
 from accelnn.training.runners.choice import choose_predictor
 
-PIECE_BYTES = 16 << 20
+PIECE_BYTES = 4 << 20
 """Inputs that are copied at a time where only some rows are measured."""
 
 

@@ -144,7 +144,8 @@ class Training:
     def _plan(self) -> TrainingPlan:
         s = self.settings
         recorded = ("loss", "seconds", "samples_per_s", *(name for e in self.evaluators.values() for name in e.names))
-        return TrainingPlan(s.epochs, s.steps_per_epoch, len(s.rows), s.batch_size, self._runner.name, recorded)
+        begin = self.keeper.place.epoch, self.keeper.place.step
+        return TrainingPlan(s.epochs, s.steps_per_epoch, len(s.rows), s.batch_size, self._runner.name, recorded, *begin)
 
     def _run_epochs(self) -> None:
         """Run the epochs from the keeper's place on; none if a callback has already ended the run that goes on."""

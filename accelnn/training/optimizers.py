@@ -113,7 +113,8 @@ class Optimizer(ABC):
 
         """
         steps, rates = _checked_steps(steps, rates)
-        columns = self.columns(steps, rates)
+        with np.errstate(over="ignore"):  # a step that overflows spoils the weights, and these are looked at
+            columns = self.columns(steps, rates)
         table = np.empty((steps.size, len(columns)), np.float64)
         for index, column in enumerate(columns):
             table[:, index] = column

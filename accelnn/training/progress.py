@@ -61,7 +61,7 @@ class Progress(Callback):
         return notice.listening(self._say) if self.verbose else contextlib.nullcontext()
 
     def on_train_begin(self, model: Any, plan: TrainingPlan) -> None:
-        """Choose bar or lines; nothing is shown yet."""
+        """Choose bar or lines; nothing is shown yet, except where a run is resumed."""
         stream = self._stream or sys.stderr
         self._display = None
         if self.verbose == 0 or stream is None:  # programs without a console have no standard error
@@ -70,6 +70,9 @@ class Progress(Callback):
             self._display = _Bar(plan, stream, self._clock)
         else:
             self._display = _Lines(plan, stream, self._clock, every_epoch=self.verbose == 2)
+        if plan.initial_epoch or plan.initial_step:
+            step = f" and {plan.initial_step} of {plan.steps_per_epoch} steps" if plan.initial_step else ""
+            self._display.say(f"the run is resumed after {plan.initial_epoch} of {plan.epochs} epochs{step}")
 
     def on_chunk_end(self, model: Any, epoch: int, steps_done: int, steps_total: int, loss: float) -> None:
         """Advance."""

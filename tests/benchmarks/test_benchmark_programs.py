@@ -13,7 +13,7 @@ import pytest
 
 from accelnn import Dense, Sequential
 from accelnn.training.data import TrainingData
-from benchmarks import endurance, first_step, interpreter_lock, options, threads
+from benchmarks import checkpoints, endurance, first_step, interpreter_lock, options, threads
 from benchmarks.accuracy import TARGETS, orders_of
 from benchmarks.accuracy.__main__ import accuracy_table, panels
 from benchmarks.accuracy.trials import Runner, reached, seconds_to, take_turn, trial_summary
@@ -151,3 +151,12 @@ def test_results_are_written_where_asked(tmp_path: Path, capsys: pytest.CaptureF
     finish("first_step", argparse.Namespace(output=tmp_path), [], {"a": 1})
     (path,) = tmp_path.iterdir()
     assert path.name.endswith("-cpu-first-step.json")
+
+
+def test_runs_with_checkpoints_are_compared_within_a_round(tmp_path: Path) -> None:
+    seconds = checkpoints.measured_s(*synthetic_rows(300), {"epochs": 1}, 1, tmp_path / "run")
+    assert {case: len(times) for case, times in seconds.items()} == dict.fromkeys(checkpoints.CASES, 1)
+    assert not list(tmp_path.iterdir())
+    results = checkpoints.summary({"none": [1.0, 2.0, 4.0], "every epoch": [1.5, 2.2, 4.4]})
+    assert results["every epoch"]["times"] == pytest.approx([1.5, 1.1, 1.1])
+    assert "+10.0%" in checkpoints.lines(results, "10 epochs")[2]

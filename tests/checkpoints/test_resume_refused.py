@@ -208,6 +208,16 @@ def test_arrays_of_another_model_are_refused(folder: Path) -> None:
     np.testing.assert_array_equal(before[0], model.get_weights()[0])
 
 
+@pytest.mark.parametrize("place", [{"epoch": -1}, {"epoch": 3}, {"epoch": 0}, {"step": -1}, {"step": 1}, {"epoch": 1}])
+def test_a_place_that_the_run_does_not_have_is_refused(folder: Path, place: dict[str, int]) -> None:
+    content = CheckpointFolder(folder).newest()
+    assert content is not None
+    description = content.description | {"place": content.description["place"] | place}
+    CheckpointFolder(folder).write(file_format.CheckpointFile(description, content.arrays), is_best=False)
+    with pytest.raises(CheckpointError, match="the checkpoint is of no place in this run: epoch"):
+        _run(small_model(), folder)
+
+
 def test_a_record_of_something_else_than_numbers_is_refused(tmp_path: Path) -> None:
     class Note(Callback):
         def on_epoch_end(self, model: Any, epoch: int, record: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,22 @@ def test_a_run_that_crashed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Checkpoint("run").saved_seed() == 5
     resumed = run_json("train", *UNSEEDED, "--checkpoint", "run", "--resume", "--save", "resumed.npz")
     whole = run_json("train", *UNSEEDED, "--seed", "5", "--save", "whole.npz")
+    assert (resumed.pop("epochs_before"), whole.pop("epochs_before")) == (2, 0)
     times = ("samples_per_s", "elapsed_s")
     assert {k: v for k, v in resumed.items() if k not in times} == {k: v for k, v in whole.items() if k not in times}
     with np.load("resumed.npz") as one, np.load("whole.npz") as two:
         np.testing.assert_array_equal(one["values"], two["values"])
+
+
+def test_where_a_run_goes_on_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = ("train", *UNSEEDED, "--checkpoint", "run", "--resume")
+    with monkeypatch.context() as patch:
+        patch.setattr(train_command.Watch, "on_epoch_begin", crash)
+        with pytest.raises(CrashError):
+            run(*flags)
+    resumed = run(*flags)
+    assert resumed.stderr.startswith("the run is resumed after 2 of 4 epochs\n")
+    assert re.search(r"4 epochs, 2 of them before, in \d+\.\d\d s", resumed.stdout)
 
 
 def test_a_run_that_is_not_there_begins(capsys: pytest.CaptureFixture[str]) -> None:

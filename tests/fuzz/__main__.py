@@ -1,4 +1,4 @@
-"""Fuzz the readers: ``python -m tests.fuzz --executions 10000 [--readers idx csv npz model] [--plain]``.
+"""Fuzz the readers: ``python -m tests.fuzz --executions 10000 [--readers idx csv npz model checkpoint] [--plain]``.
 
 Where atheris is installed, libFuzzer chooses the inputs by the branches that they reach, in a process for each reader;
 else, or with ``--plain``, the fuzzer of this folder does. An input that breaks a reader is kept in a temporary folder,
@@ -39,7 +39,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--executions", type=int, default=10_000, help="for each reader")
-    parser.add_argument("--readers", nargs="+", default=["idx", "csv", "npz", "model"])
+    parser.add_argument("--readers", nargs="+", default=["idx", "csv", "npz", "model", "checkpoint"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plain", action="store_true", help="without atheris")
     parser.add_argument("--child", help=argparse.SUPPRESS)

@@ -97,9 +97,9 @@ class Mutator:
         data[at:] = other[self.at(bytearray(other)) :]
 
     def swap_part(self, data: bytearray) -> None:
-        """Replace a part of an archive by one of another input."""
+        """Replace a part by one of another input."""
         other = self._random.choice(self.corpus)
-        if self._target.members and not data.startswith(RAW) and not other.startswith(RAW):
+        if self._target.built is not None and not data.startswith(RAW) and not other.startswith(RAW):
             parts, others = bytes(data).split(SEPARATOR), other.split(SEPARATOR)
             parts[self._random.randrange(len(parts))] = self._random.choice(others)
             data[:] = SEPARATOR.join(parts)

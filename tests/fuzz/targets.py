@@ -1,56 +1,55 @@
 """What is fuzzed: a reader, files it should read, and how the bytes of a fuzzer become a file.
 
-An archive with a wrong checksum is refused before anything in it is looked at. So the bytes of a fuzzer mean the parts
-of an archive, which is built of them with the right checksums; those that begin with a zero are a whole file as it is.
+A file with a wrong checksum is refused before anything in it is looked at. So the bytes of a fuzzer mean the parts of
+an archive or a checkpoint, which is built of them with the right checksums; those that begin with a zero are a whole
+file as it is.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 import io
+import json
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from accelnn import BatchNorm, Dense, Dropout, Rescaling, Sequential, load_dataset, load_model
+from accelnn import BatchNorm, Checkpoint, Dense, Dropout, Rescaling, Sequential, load_dataset, load_model
 from accelnn.data import read_csv, read_idx, read_npz_features
 from accelnn.data.dataset import feature_rows
 from accelnn.errors import AccelnnError
 
 SEPARATOR = b"\xff\x00\xff"
 RAW = b"\0"
-MAX_INPUT_BYTES = 4096
+MAX_INPUT_BYTES = 8192
 
 
 @dataclass(frozen=True)
 class Target:
-    """A reader: ``read`` gets the name of a file, ``members`` are the parts of an archive, empty for other files.
+    """A reader: ``read`` gets the name of a file, ``built`` makes one of the parts of an input; None takes it as it is.
 
     ``seeds`` are inputs that are read without an error, ``tokens`` pieces that are worth trying.
     """
 
     read: Callable[[Path], Any]
     seeds: list[bytes]
-    members: tuple[str, ...] = ()
+    built: Callable[[list[bytes]], bytes] | None = None
     tokens: list[bytes] = field(default_factory=list)
 
     def content(self, data: bytes) -> bytes:
         """Return the content of the file that ``data`` means."""
-        if not self.members:
+        if self.built is None:
             return data
-        if data.startswith(RAW):
-            return data[1:]
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
-            for name, part in zip(self.members, data.split(SEPARATOR), strict=False):
-                archive.writestr(f"{name}.npy", part)
-        return buffer.getvalue()
+        return data[1:] if data.startswith(RAW) else self.built(data.split(SEPARATOR))
 
     def run(self, data: bytes, path: Path) -> str:
         """Read the file that ``data`` means and return what came of it; any error but accelnn's own goes through."""
@@ -89,6 +88,52 @@ def _read_model(path: Path) -> None:
         model.save(path)
 
 
+def _resume(path: Path) -> None:
+    """Take up a run from the file as its only checkpoint, to its end."""
+    folder = path.with_name("run")
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.safetensors"):
+        old.unlink()
+    shutil.copyfile(path, folder / "checkpoint-000001.safetensors")
+    Checkpoint(folder).load_model(backend="cpu")
+    with np.errstate(all="ignore"):
+        _run(folder)
+
+
+def _run(folder: Path, every: str = "100 epochs", keep: int = 1) -> None:
+    model = Sequential([Dense(2, "relu"), BatchNorm(), Dense(2, "softmax")], n_in=3, seed=0, backend="cpu")
+    checkpoint = Checkpoint(folder, every, keep, best=False)
+    model.fit(X, Y, epochs=2, batch_size=3, runner="plain", verbose=0, checkpoint=checkpoint, resume=True)
+
+
+def _archive(members: tuple[str, ...], parts: list[bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, part in zip(members, parts, strict=False):
+            archive.writestr(f"{name}.npy", part)
+    return buffer.getvalue()
+
+
+def _checkpoint(parts: list[bytes]) -> bytes:
+    """Return a checkpoint of entries of arrays and a description, both as JSON, and the bytes of the arrays."""
+    header, description, raw = (*parts, b"{}", b"{}", b"")[:3]
+    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        said = json.loads(description)
+        said["arrays"] = {
+            name: {**entry, "sha256": _digest(raw[slice(*entry["data_offsets"])])}
+            for name, entry in json.loads(header).items()
+        }
+        description = json.dumps(said).encode()
+    text = description.decode("utf-8", "replace")
+    metadata = {"format": "accelnn-checkpoint", "description": text, "description_sha256": _digest(text.encode())}
+    whole = b'{"__metadata__": ' + json.dumps(metadata).encode() + b"," + header.strip()[1:]
+    return len(whole).to_bytes(8, "little") + whole + raw
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 def _idx(array: np.ndarray) -> bytes:
     codes = {"uint8": 8, "int8": 9, "int16": 11, "int32": 12, "float32": 13, "float64": 14}
     sizes = np.array(array.shape, ">u4").tobytes()
@@ -113,8 +158,16 @@ def _saved_parts(*layers: Any, **options: Any) -> list[bytes]:
             return [archive.read(f"{name}.npy") for name in MODEL_MEMBERS]
 
 
-def _whole(parts: list[bytes], members: tuple[str, ...]) -> bytes:
-    return RAW + Target(Path, [], members).content(SEPARATOR.join(parts))
+def _kept_parts(epochs: int) -> list[bytes]:
+    """Return the parts of a checkpoint after so many epochs of the run, out of 2."""
+    with tempfile.TemporaryDirectory() as folder:
+        _run(Path(folder), every="epoch", keep=9)
+        raw = sorted(Path(folder).glob("*.safetensors"))[epochs - 1].read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + length])
+    description = json.loads(header.pop("__metadata__")["description"])
+    del description["arrays"]
+    return [json.dumps(header).encode(), json.dumps(description).encode(), raw[8 + length :]]
 
 
 MODEL_MEMBERS = ("description", "values", "state")
@@ -158,15 +211,24 @@ def _npz_target() -> Target:
     ]
     parts = [[_npy(x), _npy(y)] for x, y in pairs]
     four = [_npy(a) for a in (X, Y, X, Y, X[:2], Y[:2])]
-    seeds = [*map(SEPARATOR.join, (*parts, four)), _whole(parts[0], NPZ_MEMBERS)]
-    return Target(_read_npz, seeds, NPZ_MEMBERS, [*_HEADER_TOKENS, SEPARATOR, b"PK\x01\x02", b"PK\x05\x06"])
+    built = partial(_archive, NPZ_MEMBERS)
+    seeds = [*map(SEPARATOR.join, (*parts, four)), RAW + built(parts[0])]
+    return Target(_read_npz, seeds, built, [*_HEADER_TOKENS, SEPARATOR, b"PK\x01\x02", b"PK\x05\x06"])
 
 
 def _model_target() -> Target:
     deep = (Dense(4, "relu"), BatchNorm(), Dropout(0.5), Dense(2, "softmax"))
     parts = [_saved_parts(Dense(2)), _saved_parts(*deep, dtype="float64"), _saved_parts(Rescaling(2.0))]
-    seeds = [*map(SEPARATOR.join, parts), _whole(parts[0], MODEL_MEMBERS)]
-    return Target(_read_model, seeds, MODEL_MEMBERS, [*_HEADER_TOKENS, *_JSON_TOKENS, SEPARATOR])
+    built = partial(_archive, MODEL_MEMBERS)
+    seeds = [*map(SEPARATOR.join, parts), RAW + built(parts[0])]
+    return Target(_read_model, seeds, built, [*_HEADER_TOKENS, *_JSON_TOKENS, SEPARATOR])
+
+
+def _checkpoint_target() -> Target:
+    parts = [_kept_parts(epochs) for epochs in (1, 2)]
+    seeds = [*map(SEPARATOR.join, parts), RAW + _checkpoint(parts[0])]
+    keys = b'"epoch": "step": "steps": "random": "history": "columns": "__array__" "__float__" "bit_generator"'.split()
+    return Target(_resume, seeds, _checkpoint, [*_JSON_TOKENS, *keys, SEPARATOR])
 
 
 TARGETS: dict[str, Callable[[], Target]] = {
@@ -174,5 +236,6 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "csv": _csv_target,
     "npz": _npz_target,
     "model": _model_target,
+    "checkpoint": _checkpoint_target,
 }
 """How to make the target of each reader."""

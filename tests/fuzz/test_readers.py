@@ -1,6 +1,6 @@
-"""Two thousand executions of each reader: whatever is in a file, only errors of accelnn come out.
+"""Ten thousand executions of each reader: whatever is in a file, only errors of accelnn come out.
 
-``make fuzz`` runs ten thousand, guided by coverage where atheris can be installed, and more if asked.
+``make fuzz`` runs as many, guided by coverage where atheris can be installed, and more if asked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 from tests.fuzz.mutation import Mutator, fuzz
 from tests.fuzz.targets import TARGETS, Target
 
-EXECUTIONS = 2000
+EXECUTIONS = 10_000
 
 
 @pytest.mark.parametrize("reader", TARGETS)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 MAX_MEMORY_MIB = 2048
 MAX_SECONDS = 10
-INSTRUMENTED = ["accelnn.data", "accelnn.network", "accelnn.errors"]
+INSTRUMENTED = ["accelnn.data", "accelnn.network", "accelnn.training.checkpoints", "accelnn.errors"]
 
 
 def fuzz_with_atheris(reader: str, executions: int, seed: int) -> None:

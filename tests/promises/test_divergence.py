@@ -44,6 +44,10 @@ class TestWhereItBegan:
         assert re.search(r"the largest gradient before it \d\.?\d*e\+\d\d, that of W of layer (hidden|output): ", text)
         assert text.endswith("(try values around -1..1)")
 
+    def test_a_step_size_that_overflows(self, runner: str) -> None:
+        text = message(two_layers(), optimizer="adam", learning_rate=1e308, runner=runner)
+        assert "is W of layer hidden (update) in step 1, and the largest gradient" in text
+
     def test_an_update_that_overflows(self, runner: str) -> None:
         text = message(two_layers(), optimizer="adam", learning_rate=1e38, runner=runner)
         assert re.match(r"the loss is (nan|inf) in epoch 1, step 2 of 4, at the learning rate 1e\+38; ", text)

@@ -15,7 +15,7 @@ from accelnn.data import csv_to_npy, map_idx
 from accelnn.training.inputs import checked_x
 
 ROOT = Path(__file__).parents[2]
-FILE_BYTES = 96 << 20
+FILE_BYTES = 192 << 20
 
 PROGRAM = """
 import resource, sys

@@ -17,7 +17,10 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
-@pytest.mark.parametrize("soaked", ["epochs(400)", "repeated(soak.new_model, 60)", "repeated(soak.one_model(), 60)"])
+@pytest.mark.parametrize(
+    "soaked",
+    ["epochs(400)", "epochs(400, '4 epochs')", "repeated(soak.new_model, 60)", "repeated(soak.one_model(), 60)"],
+)
 def test_nothing_is_left(soaked: str) -> None:
     """In a process of its own: one that has freed much memory hides what is lost in it."""
     code = f"from benchmarks import soak; result = soak.{soaked}; print(result.is_flat, result)"

@@ -54,6 +54,7 @@ ESTIMATORS = [
     ('Checkpoint("runs", every="0 steps")', ArgumentError, "every is '0 steps': use 'epoch', or a number and a unit"),
     ('Checkpoint("runs", keep=0)', ArgumentError, "keep is 0: use an integer >= 1"),
     ('Checkpoint("runs", best=3)', ArgumentTypeError, "best is 3 of type int: use True or False"),
+    ('Checkpoint("runs", best="speed")', ArgumentError, "best is 'speed': use a recorded value whose name ends in"),
     ('fit(checkpoint="runs")', ArgumentTypeError, "checkpoint is 'runs' of type str: use a Checkpoint, such as"),
     ("fit(resume=True)", ArgumentError, "resume is True: say from where: give a checkpoint=Checkpoint(directory) too"),
     ("fit(resume=3)", ArgumentTypeError, "resume is 3 of type int: use True or False"),

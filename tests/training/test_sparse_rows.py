@@ -11,7 +11,8 @@ from accelnn.arrays.sparse_rows import SparseRows
 from accelnn.training.callbacks import CallbackList
 from accelnn.training.data import TrainingData
 from accelnn.training.fit import OptimizerState, Settings, Training
-from accelnn.training.runners.choice import choose_predictor, row_blocks
+from accelnn.training.runners import row_blocks
+from accelnn.training.runners.choice import choose_predictor
 
 N_ROWS, N_IN, BATCH_SIZE = 45, 30, 6
 

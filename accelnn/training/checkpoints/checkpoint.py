@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from accelnn.arrays.backend import Backend
-from accelnn.errors import AccelnnWarning, CheckpointError, invalid, wrong_type
+from accelnn.errors import AccelnnWarning, ArgumentError, CheckpointError, invalid, wrong_type
 from accelnn.network.arguments import flag, integer
 from accelnn.network.layers.base import Layer
 from accelnn.network.model_file import ModelFile
 from accelnn.network.saving import restore
 from accelnn.training.checkpoints.folder import CheckpointFolder
-from accelnn.training.metrics import resolve_mode
+from accelnn.training.metrics import higher_is_better
 
 if TYPE_CHECKING:
     from accelnn.training.sequential import Sequential
@@ -68,7 +70,7 @@ class Checkpoint:
         object.__setattr__(self, "interval", _interval(checked_every(self.every)))
         object.__setattr__(self, "keep", integer("keep", self.keep))
         if isinstance(self.best, str):
-            resolve_mode(self.best, "auto")
+            _check_tells_direction(self.best)
         else:
             flag("best", self.best)
 
@@ -82,7 +84,8 @@ class Checkpoint:
         """Return a model with the weights of the best checkpoint, or with ``best`` False of the newest one.
 
         ``backend`` and ``custom_layers`` are those of ``accelnn.load_model``. The folder may be in use by a run. Raises
-        CheckpointError if there is no checkpoint, or none that can be trusted.
+        CheckpointError if there is no checkpoint, or none that can be trusted, and ModelFileError as
+        ``accelnn.load_model`` does.
         """
         from accelnn.training.sequential import Sequential
 
@@ -91,8 +94,8 @@ class Checkpoint:
         content = folder.newest(best=wants_best)
         if content is None:
             raise CheckpointError(f"there is no checkpoint in {os.fspath(self.directory)!r}")
-        weights = content.arrays["weights.values"], content.arrays["weights.state"]
-        saved = ModelFile(str(folder.path), content.description["model"], *weights)
+        weights = [content.arrays.get(f"weights.{name}", np.zeros(0)) for name in ("values", "state")]
+        saved = ModelFile(str(folder.path), content.description.get("model", {}), *weights)
         return restore(saved, Sequential, backend=backend, custom_layers=custom_layers)
 
     def exists(self) -> bool:
@@ -104,7 +107,17 @@ class Checkpoint:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AccelnnWarning)  # whoever resumes the run will say it
             content = CheckpointFolder(self.directory).newest()
-        return None if content is None else content.description["model"]["seed"]
+        model = None if content is None else content.description.get("model")
+        seed = model.get("seed") if isinstance(model, dict) else None
+        return seed if isinstance(seed, int) else None  # whoever resumes the run will refuse one without
+
+
+def _check_tells_direction(best: str) -> None:
+    try:
+        higher_is_better(best)
+    except ArgumentError as error:
+        fix = "use a recorded value whose name ends in loss, error, accuracy or score: it tells which is better"
+        raise invalid("best", best, fix) from error
 
 
 def checked_every(every: object, argument: str = "every") -> str:

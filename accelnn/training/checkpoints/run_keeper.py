@@ -78,7 +78,8 @@ class CheckpointKeeper(Keeper):
         self._checkpoint, self._folder = checkpoint, folder
         self._saved: Mapping[str, Any] | None = None
         if content is not None:
-            self._saved = put_together(content.description, content.arrays)
+            with self._understood():
+                self._saved = put_together(content.description, content.arrays)
         self._writer, self._interruption = BackgroundWriter(), Interruption()
         self._is_consistent = True
         self.place = Place()
@@ -216,7 +217,7 @@ class CheckpointKeeper(Keeper):
         training, machine = self._training, saved["machine"]
         generator = training.network.shuffle_rng
         order = generator_with(saved["random"]["order"], generator)
-        self.place = place_in(saved)
+        self.place = place_in(saved, training.settings)
         self._at = self.place.epoch, self.place.step
         restore_model(training, saved)
         generator.bit_generator.state = order.bit_generator.state
@@ -236,7 +237,7 @@ class CheckpointKeeper(Keeper):
             yield
         except AccelnnError:
             raise
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"
             message = f"the checkpoint in {str(self._folder.path)!r} does not hold the state of a run ({reason})"
             raise CheckpointError(message) from error

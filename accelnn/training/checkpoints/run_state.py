@@ -16,7 +16,7 @@ from accelnn.training.keeper import Place
 from accelnn.training.row_orders import shuffle_of
 
 if TYPE_CHECKING:
-    from accelnn.training.fit import Training
+    from accelnn.training.fit import Settings, Training
 
 
 def identity_of(training: Training) -> dict[str, Any]:
@@ -90,11 +90,15 @@ def restore_records(training: Training, saved: Mapping[str, Any]) -> None:
         callback.restore(state)
 
 
-def place_in(saved: Mapping[str, Any]) -> Place:
-    """Return the place where ``saved`` was made."""
-    place = saved["place"]
-    epoch, step = int(place["epoch"]), int(place["step"])
-    return Place(epoch, step, place["losses"], float(place["seconds"]), bool(place["has_begun"]))
+def place_in(saved: Mapping[str, Any], settings: Settings) -> Place:
+    """Return the place where ``saved`` was made; CheckpointError if a run with these settings has no such place."""
+    place, losses = saved["place"], saved["place"]["losses"]
+    epoch, step, n_records = int(place["epoch"]), int(place["step"]), len(saved["history"]["values"])
+    is_there = 0 <= step <= settings.steps_per_epoch and (0, 0) <= (epoch, step) <= (settings.epochs, 0)
+    if not is_there or n_records != epoch or losses.shape != (step,) or losses.dtype != np.float64:
+        found = f"epoch {epoch}, step {step}, losses of shape {losses.shape} and {n_records} records"
+        raise CheckpointError(f"the checkpoint is of no place in this run: {found}")
+    return Place(epoch, step, losses, float(place["seconds"]), bool(place["has_begun"]))
 
 
 def random_state(generator: np.random.Generator) -> dict[str, Any]:

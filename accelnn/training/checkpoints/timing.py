@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from accelnn.training.checkpoints.checkpoint import Checkpoint
-from accelnn.training.metrics import resolve_mode
+from accelnn.training.metrics import higher_is_better
 
 At = tuple[int, int]
 """A place in a run: the epochs that are done, and the steps of the next one that are."""
@@ -63,7 +63,7 @@ class Timing:
         if self.best is None or self.best["metric"] != metric:
             return True
         before = self.best["value"]
-        return bool(value > before if resolve_mode(metric, "auto") else value < before)
+        return bool(value > before if higher_is_better(metric) else value < before)
 
     def _steps(self, at: At) -> int:
         return at[0] * self._steps_per_epoch + at[1]

@@ -1,0 +1,55 @@
+"""A disk that is really full: a file system in memory with room for a few checkpoints only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from accelnn import Checkpoint
+from accelnn.errors import CheckpointError
+from tests.checkpoints.runs import assert_same_end, fit, names, small_model
+
+folder = Path(sys.argv[1])
+try:
+    fit(small_model(), folder, checkpoint=Checkpoint(folder, "1 step", keep=1000))
+except CheckpointError as error:
+    print(error)
+kept = names(folder)
+assert len(kept) > 3
+assert [path.name for path in sorted(folder.iterdir())] == [*kept, "lock"], "something is left half-written"
+for name in kept[:-2]:  # somebody makes room
+    (folder / name).unlink()
+model, other = small_model(), small_model()
+assert_same_end(model, fit(model), other, fit(other, folder, checkpoint=Checkpoint(folder, keep=1)))
+assert len(names(folder)) <= 2
+print("went on")
+"""
+
+IN_A_SMALL_FILE_SYSTEM = 'mount -t tmpfs -o size=128k tmpfs "$0" && exec "$@"'
+
+
+def in_a_small_file_system(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that sees 128 KiB of memory as the file system ``folder``; nobody else sees it."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "kernels")])}
+    whole = ["unshare", "--map-root-user", "--mount", "sh", "-c", IN_A_SMALL_FILE_SYSTEM, str(folder), *command]
+    return subprocess.run(whole, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(tmp_path: Path) -> None:
+    if shutil.which("unshare") is None or in_a_small_file_system(tmp_path, "true").returncode != 0:
+        pytest.skip("this system lets nobody but an administrator mount file systems")
+    done = in_a_small_file_system(tmp_path, sys.executable, "-c", PROGRAM, str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "No space left on device" in done.stdout
+    assert done.stdout.endswith("went on\n")
+    assert not list(tmp_path.iterdir())
