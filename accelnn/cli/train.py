@@ -64,7 +64,7 @@ def run_training(options: TrainOptions) -> None:
 class Watch(Callback):
     """Tests the model, after every epoch if asked to, so that whoever watches sees it learn.
 
-    ``metric`` is what is computed besides the loss, ``epochs_before`` the epochs that a resumed run had already. What is
+    ``metric`` is what is computed besides the loss, ``epochs_before`` the epochs that a resumed run had before. What is
     found goes into the record of the epoch, with ``test_`` in front; nothing of it has an influence on the training.
     """
 

@@ -19,8 +19,8 @@ from accelnn.training.schedules import Constant, Cosine
 
 FIELDS = {
     "dataset": str, "backend": str, "device": str, "runner": str, "dtype": str, "units": list, "epochs": int,
-    "epochs_before": int, "batch_size": int, "train_loss": float, "test_loss": float, "test_accuracy": float, "samples_per_s": float,
-    "elapsed_s": float, "seed": int,
+    "epochs_before": int, "batch_size": int, "train_loss": float, "test_loss": float, "test_accuracy": float,
+    "samples_per_s": float, "elapsed_s": float, "seed": int,
 }  # fmt: skip
 
 DEFAULTS = TrainOptions(
