@@ -31,6 +31,11 @@ class TrainingData:
         """Whether ``y`` holds integer labels."""
         return bool(self.y.ndim == 1)
 
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of a row of the inputs, as if it were dense."""
+        return int(self.x.shape[1]) * int(self.x.dtype.itemsize)
+
     def rows(self, rows: np.ndarray) -> TrainingData:
         """Return some of the rows, host integers (m,), as a copy where the arrays lie."""
         weights = None if self.weights is None else self.weights[rows]

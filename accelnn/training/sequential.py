@@ -10,34 +10,28 @@ from typing import Any
 import numpy as np
 
 from accelnn.arrays.backend import Backend
-from accelnn.arrays.sparse_rows import SparseRows
 from accelnn.arrays.typing import Array
-from accelnn.errors import AccelnnWarning, ArgumentError, ArgumentTypeError, invalid, wrong_type
+from accelnn.errors import AccelnnWarning, invalid
 from accelnn.network.arguments import flag, integer
 from accelnn.network.layers.base import Layer
 from accelnn.network.losses import check_pair, resolve_loss
 from accelnn.network.model_file import read_model_file
 from accelnn.network.network import Network
 from accelnn.network.saving import restore, save
-from accelnn.training.arguments import checked_number
 from accelnn.training.callbacks import Callback, CallbackList
 from accelnn.training.checkpoints.checkpoint import Checkpoint
 from accelnn.training.checkpoints.run_keeper import kept
-from accelnn.training.data import TrainingData
 from accelnn.training.evaluation import Evaluator
 from accelnn.training.fit import OptimizerState, Settings, Training
+from accelnn.training.held_out import evaluators_of, split_rows, validation_rows
 from accelnn.training.history import History
 from accelnn.training.inputs import checked_data, checked_x
-from accelnn.training.keeper import Keeper
 from accelnn.training.metrics import MetricSpec, resolve_metrics
 from accelnn.training.optimizers import Optimizer, resolve_optimizer
 from accelnn.training.progress import Progress
 from accelnn.training.row_orders import checked_shuffle, row_order
 from accelnn.training.runners.choice import check_runner, choose_predictor
 from accelnn.training.runners.precision import checked_precision
-
-COPIED_BYTES = 64 << 20
-"""Of larger data the rows to train on are not copied where metrics are to be measured on them."""
 
 _USUAL_LOSSES = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy", "exponential": "poisson"}
 
@@ -159,14 +153,15 @@ class Sequential(Network):
         name = self._checked_loss(loss)
         data = checked_data(x, y, self, name, sample_weight, class_weight)
         with kept(checkpoint, resume) as keeper, progress.announcing():
-            rows, held_out = self._split_rows(data, validation_data, validation_split, keeper)
-            validation = self._validation(data, held_out, validation_data, name)
+            generator = keeper.split_generator(self.shuffle_rng)
+            rows, held_out = split_rows(len(data), validation_data, validation_split, generator)
+            validation = validation_rows(self, data, held_out, validation_data, name)
             size = _checked_batch_size(batch_size, len(rows))
-            order = row_order(mixing, self.shuffle_rng, _row_bytes(data))
+            order = row_order(mixing, self.shuffle_rng, data.row_bytes)
             settings = Settings(
                 name, n_epochs, size, order, runner, rows, limit, products, detect_anomaly=bool(detect_anomaly)
             )
-            evaluators = self._evaluators(data, settings, validation, chosen_metrics)
+            evaluators = evaluators_of(self, data, settings, validation, chosen_metrics)
             self._loss, self._state, self.history = name, OptimizerState.fresh(chosen, self), History()
             return Training(self, data, settings, self._state, observers, evaluators, self.history, keeper).run()
 
@@ -204,7 +199,7 @@ class Sequential(Network):
             name,
             1,
             size,
-            row_order(mixing, self.shuffle_rng, _row_bytes(data)),
+            row_order(mixing, self.shuffle_rng, data.row_bytes),
             runner,
             np.arange(len(data)),
             limit,
@@ -292,50 +287,6 @@ class Sequential(Network):
         check_pair(formula, self.output_activation)
         return formula.name
 
-    def _split_rows(
-        self, data: TrainingData, validation_data: Any, validation_split: float, keeper: Keeper
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows to train on and the rows to hold out."""
-        fraction = checked_number("validation_split", validation_split, at_least=0.0, below=1.0)
-        generator = keeper.split_generator(self.shuffle_rng)
-        if fraction == 0.0:
-            return np.arange(len(data)), np.arange(0)
-        if validation_data is not None:
-            raise invalid("validation_split", validation_split, "leave it out where validation_data is given")
-        n_held_out = round(fraction * len(data))
-        if not 0 < n_held_out < len(data):
-            raise invalid("validation_split", validation_split, f"of {len(data)} rows it leaves one part empty")
-        order = generator.permutation(len(data))
-        return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
-
-    def _validation(
-        self, data: TrainingData, held_out: np.ndarray, validation_data: Any, loss: str
-    ) -> TrainingData | None:
-        if len(held_out):
-            return data.rows(held_out)
-        if validation_data is None:
-            return None
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-            raise wrong_type("validation_data", validation_data, "use (x, y) or (x, y, sample_weight)")
-        try:
-            return checked_data(validation_data[0], validation_data[1], self, loss, *validation_data[2:])
-        except (ArgumentError, ArgumentTypeError) as error:
-            raise type(error)(f"validation_data: {error}") from error
-
-    def _evaluators(
-        self, data: TrainingData, settings: Settings, validation: TrainingData | None, metrics: dict[str, Any]
-    ) -> dict[str, Evaluator]:
-        evaluators, loss, threads = {}, settings.loss, settings.threads
-        if metrics:
-            trained, rows = data, None
-            if len(settings.rows) < len(data):
-                is_small = isinstance(data.x, SparseRows) or len(data) * _row_bytes(data) <= COPIED_BYTES
-                trained, rows = (data.rows(settings.rows), None) if is_small else (data, settings.rows)
-            evaluators["train"] = Evaluator(self, trained, loss, metrics, with_loss=False, threads=threads, rows=rows)
-        if validation is not None:
-            evaluators["validation"] = Evaluator(self, validation, loss, metrics, prefix="val_", threads=threads)
-        return evaluators
-
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the optimizer's state: a copy starts its optimizer afresh."""
         return super().__getstate__() | {"_state": None}
@@ -359,10 +310,6 @@ def _observers(callbacks: Callback | Iterable[Callback] | None, progress: Progre
     """Return the callbacks with the progress display behind them, so that it shows what they did."""
     given = CallbackList(callbacks)
     return CallbackList([*given.callbacks, progress]) if progress.verbose else given
-
-
-def _row_bytes(data: TrainingData) -> int:
-    return int(data.x.shape[1]) * int(data.x.dtype.itemsize)
 
 
 def _checked_batch_size(batch_size: int | None, n: int) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from accelnn import Sequential
-from accelnn.training import evaluation, sequential
+from accelnn.training import evaluation, held_out
 from tests.training.parity import inputs, small_net, targets
 
 
@@ -20,6 +20,6 @@ def history(runner: str) -> list[float]:
 @pytest.mark.parametrize("runner", ["plain", "compiled"])
 def test_pieces_give_the_metrics_of_a_copy(runner: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = history(runner)
-    monkeypatch.setattr(sequential, "COPIED_BYTES", 0)
+    monkeypatch.setattr(held_out, "COPIED_BYTES", 0)
     monkeypatch.setattr(evaluation, "PIECE_BYTES", 5 * 8 * 7)
     np.testing.assert_allclose(history(runner), expected, rtol=1e-12)

@@ -1,0 +1,69 @@
+"""What a run is measured on: rows that are held out of its data or given besides, and those that it trains on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from accelnn.arrays.sparse_rows import SparseRows
+from accelnn.errors import ArgumentError, ArgumentTypeError, invalid, wrong_type
+from accelnn.network.network import Network
+from accelnn.training.arguments import checked_number
+from accelnn.training.data import TrainingData
+from accelnn.training.evaluation import Evaluator
+from accelnn.training.inputs import checked_data
+
+if TYPE_CHECKING:
+    from accelnn.training.fit import Settings
+
+COPIED_BYTES = 64 << 20
+"""Of larger data the rows to train on are not copied where metrics are to be measured on them."""
+
+
+def split_rows(
+    n_rows: int, validation_data: Any, validation_split: float, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to train on and the rows to hold out, integers in order; the arguments are those of ``fit``."""
+    fraction = checked_number("validation_split", validation_split, at_least=0.0, below=1.0)
+    if fraction == 0.0:
+        return np.arange(n_rows), np.arange(0)
+    if validation_data is not None:
+        raise invalid("validation_split", validation_split, "leave it out where validation_data is given")
+    n_held_out = round(fraction * n_rows)
+    if not 0 < n_held_out < n_rows:
+        raise invalid("validation_split", validation_split, f"of {n_rows} rows it leaves one part empty")
+    order = generator.permutation(n_rows)
+    return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+
+
+def validation_rows(
+    network: Network, data: TrainingData, held_out: np.ndarray, validation_data: Any, loss: str
+) -> TrainingData | None:
+    """Return the rows that are held out or those of ``validation_data``; None if there are neither."""
+    if len(held_out):
+        return data.rows(held_out)
+    if validation_data is None:
+        return None
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+        raise wrong_type("validation_data", validation_data, "use (x, y) or (x, y, sample_weight)")
+    try:
+        return checked_data(validation_data[0], validation_data[1], network, loss, *validation_data[2:])
+    except (ArgumentError, ArgumentTypeError) as error:
+        raise type(error)(f"validation_data: {error}") from error
+
+
+def evaluators_of(
+    network: Network, data: TrainingData, settings: Settings, validation: TrainingData | None, metrics: dict[str, Any]
+) -> dict[str, Evaluator]:
+    """Return what measures a network after each epoch: ``"train"`` where there are metrics, and ``"validation"``."""
+    evaluators, loss, threads = {}, settings.loss, settings.threads
+    if metrics:
+        trained, rows = data, None
+        if len(settings.rows) < len(data):
+            is_small = isinstance(data.x, SparseRows) or len(data) * data.row_bytes <= COPIED_BYTES
+            trained, rows = (data.rows(settings.rows), None) if is_small else (data, settings.rows)
+        evaluators["train"] = Evaluator(network, trained, loss, metrics, with_loss=False, threads=threads, rows=rows)
+    if validation is not None:
+        evaluators["validation"] = Evaluator(network, validation, loss, metrics, prefix="val_", threads=threads)
+    return evaluators
