@@ -25,6 +25,7 @@ from accelnn.training.runners.lowering import lower, why_not_lowerable
 from accelnn.training.runners.plain_operations import PlainNet, abandoned, synchronize
 from tests.training.parity import check_same_weights, dense, inputs, labels, one_hot, said_of_runners
 
+MODULES = sorted(m.name for m in pkgutil.walk_packages(accelnn.training.__path__, "accelnn.training."))
 DEVICE = array_api_strict.Device("device1")  # not the host: a hidden transfer to NumPy is an error
 HOST = array_api_strict.Device("CPU_DEVICE")
 
@@ -180,7 +181,7 @@ def test_all_update_formulas_have_a_compiled_form():
     assert {*NAMES, "softmax"} == set(reference.ACTIVATIONS)
 
 
-@pytest.mark.parametrize("name", sorted(m.name for m in pkgutil.iter_modules(accelnn.training.__path__)))
+@pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings(name):
-    module = importlib.import_module(f"accelnn.training.{name}")
+    module = importlib.import_module(name)
     assert doctest.testmod(module, extraglobs={"np": np}).failed == 0
