@@ -16,12 +16,12 @@ GROWTH = 10
 class Pace:
     """Chooses the length of the next chunk from how long the last one took.
 
-    The first chunk is a single step, which may have to compile something. A step that lasts longer than a chunk should
-    is a chunk of its own.
+    The first chunk has ``first_steps``: by default a single one, which may have to compile something. A step that lasts
+    longer than a chunk should is a chunk of its own.
     """
 
-    def __init__(self) -> None:
-        self._steps = 1
+    def __init__(self, first_steps: int = 1) -> None:
+        self._steps = first_steps
 
     @property
     def steps(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,9 @@ from accelnn import Activation, BatchNorm, Dense, Dropout, LayerNorm, Rescaling,
 from accelnn.arrays import reference
 from accelnn.errors import ArgumentError, NotBuiltError
 from accelnn.network.network import Network
+from accelnn.training import pace
 from accelnn.training.metrics import METRICS
-from accelnn.training.runners import choice
+from accelnn.training.runners import choice, compiled
 from accelnn.training.runners.plain import PlainPredictor
 from tests.training.parity import dense, inputs, labels, targets
 
@@ -91,6 +94,42 @@ def test_inputs_of_every_dtype(dtype):
     model = model_of(Rescaling(1 / 255), dense(3), dtype="float32")
     assert model.predict(x).dtype == np.float32
     np.testing.assert_allclose(model.predict(x), plain_output(model, x), rtol=1e-5)
+
+
+def test_predictions_in_chunks(use_threads, monkeypatch):
+    use_threads(2)
+    monkeypatch.setattr(choice, "PREDICTION_ROWS", 16)
+    monkeypatch.setattr(compiled, "FIRST_PREDICTIONS", 1)
+    monkeypatch.setattr(pace, "GROWTH", 2)
+    model, x, run, chunks = model_of(*every_layer("softmax")), inputs(n=200), compiled.Machine.run, []
+
+    def spy(machine, function, first, last, *outputs):
+        chunks.append((first, last))
+        run(machine, function, first, last, *outputs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compiled.Machine, "run", spy)
+        output = choice.choose_predictor(model, x).predict(x)
+    assert chunks == [(0, 1), (1, 3), (3, 7), (7, 13)]
+    np.testing.assert_allclose(output, plain_output(model, x), rtol=1e-12, atol=1e-14)
+
+
+def test_ctrl_c_between_two_chunks_leaves_the_model_as_it_was(monkeypatch):
+    monkeypatch.setattr(compiled, "FIRST_PREDICTIONS", 1)
+    model, x, run, seen = model_of(*every_layer("softmax")), inputs(n=3000), compiled.Machine.run, []
+
+    def interrupted(machine, function, first, last, *outputs):
+        if seen:
+            signal.raise_signal(signal.SIGINT)
+        seen.append(run(machine, function, first, last, *outputs))
+
+    expected = model.predict_proba(x)
+    with monkeypatch.context() as patch:
+        patch.setattr(compiled.Machine, "run", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.predict_proba(x)
+    assert len(seen) == 1
+    np.testing.assert_array_equal(model.predict_proba(x), expected)
 
 
 def test_many_rows():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from accelnn.network.network import Network
 from accelnn.training.data import TrainingData
 from accelnn.training.objective import USUAL, Objective
 from accelnn.training.optimizers import Optimizer
+from accelnn.training.pace import Pace
 from accelnn.training.runners import step
 from accelnn.training.runners.lowering import Fields, Program, first_weight_shape, layer_kernels, lower
 from accelnn.training.runners.team import bands_pay, rows_of_a_block, run_together, team_size, yield_address
@@ -238,6 +240,10 @@ def _addresses(names: set[str], dtype: str) -> Fields:
     return addresses
 
 
+FIRST_PREDICTIONS = 10**9
+"""Multiplications, counted as those of a training step, of the first chunk: a small part of a second on any machine."""
+
+
 class CompiledPredictor:
     """Computes outputs through a compiled program."""
 
@@ -259,6 +265,7 @@ class CompiledPredictor:
         gather = {"gather_rows": kernel("gather_rows", x_dtype, dtype).address}
         self.machine = Machine(program, _addresses(layer_kernels(program) | {"copy"}, dtype) | gather)
         self._keep = network
+        self._first_steps = max(1, FIRST_PREDICTIONS // max(1, multiplications(network) * batch_size))
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return the outputs (n, n_out) for ``x (n, n_in)`` of the dtype given to the constructor."""
@@ -267,8 +274,17 @@ class CompiledPredictor:
         output = np.empty((len(x), program.n_out), program.memory.dtype)
         self.machine.place_inputs(x)
         self.machine.set(permutation=order.ctypes.data, predictions=output.ctypes.data)
-        self.machine.run(_predict_steps(), 0, -(-len(x) // program.memory.batch_size))
+        self._run(-(-len(x) // program.memory.batch_size))
         return output
+
+    def _run(self, n_steps: int) -> None:
+        """Compute all steps, in chunks: between two of them Ctrl-C is heard."""
+        pace, first = Pace(self._first_steps), 0
+        while first < n_steps:
+            last, start_s = min(n_steps, first + pace.steps), time.perf_counter()
+            self.machine.run(_predict_steps(), first, last)
+            pace.record(last - first, time.perf_counter() - start_s)
+            first = last
 
     def predict_on_backend(self, x: np.ndarray) -> np.ndarray:
         """Return the same: the backend is the CPU."""
