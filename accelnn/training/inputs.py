@@ -5,7 +5,7 @@ Arrays on the device of the model are checked there and stay there; of the host'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,8 @@ def real_array(argument: str, values: Any, backend: Backend) -> Array:
 
     Masked arrays and sparse matrices are refused.
     """
+    if isinstance(values, Iterator):
+        raise wrong_type(argument, values, "use an array; only partial_fit and predict take chunks from an iterator")
     if isinstance(values, np.ma.MaskedArray):
         raise wrong_type(argument, values, f"fill in the masked values first, for example with {argument}.filled(0)")
     if hasattr(values, "toarray"):

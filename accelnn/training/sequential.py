@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from accelnn.arrays.backend import Backend
+from accelnn.arrays.namespace import namespace
 from accelnn.arrays.typing import Array
 from accelnn.errors import AccelnnWarning, invalid
 from accelnn.network.arguments import flag, integer
@@ -21,6 +22,7 @@ from accelnn.network.saving import restore, save
 from accelnn.training.callbacks import Callback, CallbackList
 from accelnn.training.checkpoints.checkpoint import Checkpoint
 from accelnn.training.checkpoints.run_keeper import kept
+from accelnn.training.chunks import LossOfChunks, chunks_of, naming, rows_of_chunks
 from accelnn.training.evaluation import Evaluator
 from accelnn.training.fit import OptimizerState, Settings, Training
 from accelnn.training.held_out import evaluators_of, split_rows, validation_rows
@@ -168,7 +170,7 @@ class Sequential(Network):
     def partial_fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         *,
         loss: str | None = None,
         optimizer: str | Optimizer | None = None,
@@ -184,29 +186,31 @@ class Sequential(Network):
 
         Arguments and errors are those of ``fit``. ``loss`` and ``optimizer`` None keep those of the call before; the
         first call takes the defaults of ``fit``. A schedule sees one epoch in every call.
+
+        ``x`` may also be an iterator, such as a generator, of chunks ``(x, y)`` or ``(x, y, sample_weight)``, without
+        ``y``: they are trained on one after the other, each as if it were a call of its own, and the loss is that of
+        all. Rows are shuffled within their chunk.
         """
         mixing = checked_shuffle(shuffle)
         check_runner(runner)
         limit, products = _checked_threads(threads), checked_precision(precision, self.dtype)
         chosen = None if optimizer is None else resolve_optimizer(optimizer)
         name = self._checked_loss(self._loss if loss is None else loss)
-        data = checked_data(x, y, self, name, sample_weight, class_weight)
-        size = _checked_batch_size(batch_size, len(data))
-        if self._state is None or (chosen is not None and chosen != self._state.optimizer):
-            self._state = OptimizerState.fresh(chosen or resolve_optimizer("adam"), self)
-        self._loss = name
-        settings = Settings(
-            name,
-            1,
-            size,
-            row_order(mixing, self.shuffle_rng, data.row_bytes),
-            runner,
-            np.arange(len(data)),
-            limit,
-            products,
-        )
-        history = Training(self, data, settings, self._state, CallbackList()).run()
-        return history["loss"][-1] if len(history) else float("nan")
+        total = LossOfChunks(name)
+        for chunk in chunks_of(x, y, sample_weight):
+            with naming(chunk):
+                data = checked_data(chunk.x, chunk.y, self, name, chunk.sample_weight, class_weight)
+                size = _checked_batch_size(batch_size, len(data), is_chunk=bool(chunk.name))
+            if self._state is None or (chosen is not None and chosen != self._state.optimizer):
+                self._state = OptimizerState.fresh(chosen or resolve_optimizer("adam"), self)
+            self._loss = name
+            order = row_order(mixing, self.shuffle_rng, data.row_bytes)
+            settings = Settings(name, 1, size, order, runner, np.arange(len(data)), limit, products)
+            history = Training(self, data, settings, self._state, CallbackList()).run()
+            if history.interrupted:
+                return float("nan")
+            total.add(history["loss"][-1], data)
+        return total.value
 
     def evaluate(
         self,
@@ -232,7 +236,8 @@ class Sequential(Network):
 
         With a softmax output: the labels, int64 (n,). With a sigmoid output: 0 or 1, int64, (n,) for one output, else
         (n, n_out). Otherwise: the outputs, (n, n_out), in the model's dtype. It is a NumPy array, or with ``to_host``
-        False one of the model's backend: of CuPy, on its device, if that is CUDA. ``x`` is as in ``fit``.
+        False one of the model's backend: of CuPy, on its device, if that is CUDA. ``x`` is as in ``fit``, or an
+        iterator of such arrays, whose predictions follow one another.
         """
         output = self._outputs(x, to_host)
         with self.backend.active():
@@ -278,6 +283,11 @@ class Sequential(Network):
     def _outputs(self, x: Any, to_host: bool) -> Array:
         self.count_parameters()  # raises before the model is built
         is_for_host = flag("to_host", to_host)
+        outputs = [self._outputs_of(rows, is_for_host) for rows in rows_of_chunks(x)]
+        with self.backend.active():
+            return outputs[0] if len(outputs) == 1 else namespace(outputs[0]).concatenate(outputs)
+
+    def _outputs_of(self, x: Any, is_for_host: bool) -> Array:
         rows = checked_x(x, self)
         predictor = choose_predictor(self, rows)
         return predictor.predict(rows) if is_for_host else predictor.predict_on_backend(rows)
@@ -312,15 +322,14 @@ def _observers(callbacks: Callback | Iterable[Callback] | None, progress: Progre
     return CallbackList([*given.callbacks, progress]) if progress.verbose else given
 
 
-def _checked_batch_size(batch_size: int | None, n: int) -> int:
+def _checked_batch_size(batch_size: int | None, n: int, *, is_chunk: bool = False) -> int:
     if batch_size is None:
         return n
     size = integer("batch_size", batch_size)
-    if size > n:
+    if size > n and not is_chunk:  # the last of many chunks may well be small
         message = f"batch_size is {size} and there are only {n} rows: all rows make one batch"
         warnings.warn(message, AccelnnWarning, stacklevel=3)
-        return n
-    return size
+    return min(size, n)
 
 
 def _checked_threads(threads: int | None) -> int | None:

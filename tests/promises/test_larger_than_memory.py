@@ -80,15 +80,3 @@ def weights(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     model = Sequential([Dense(6, "tanh"), Dense(3, "softmax")], seed=0)
     model.fit(x, y, epochs=2, batch_size=16, verbose=0)
     return model.arena.values.copy()
-
-
-def test_chunks_of_a_generator_train_one_after_the_other() -> None:
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(120, 4)), rng.integers(0, 3, 120)
-    chunks = ((x[i : i + 30], y[i : i + 30]) for i in range(0, 120, 30))
-    model = Sequential([Dense(6, "tanh"), Dense(3, "softmax")], seed=0)
-    for rows, labels in chunks:
-        model.partial_fit(rows, labels, shuffle=False, batch_size=10)
-    whole = Sequential([Dense(6, "tanh"), Dense(3, "softmax")], seed=0)
-    whole.fit(x, y, epochs=1, shuffle=False, batch_size=10, verbose=0)
-    assert np.array_equal(model.arena.values, whole.arena.values)

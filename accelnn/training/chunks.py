@@ -1,0 +1,90 @@
+"""Data that come in chunks, from an iterator: all of them together need not fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from accelnn.errors import ArgumentError, ArgumentTypeError, invalid, wrong_type
+from accelnn.network.losses import resolve_loss
+from accelnn.training.data import TrainingData
+
+
+class Chunk(NamedTuple):
+    """Inputs, targets and weights that are not checked yet; ``name`` is what to say before an error, or empty."""
+
+    x: Any
+    y: Any
+    sample_weight: Any = None
+    name: str = ""
+
+
+def chunks_of(x: Any, y: Any, sample_weight: Any) -> Iterator[Chunk]:
+    """Return the chunks of an iterator of ``(x, y)`` or ``(x, y, sample_weight)``, or the arrays as the only one.
+
+    Raises ArgumentError for an iterator beside other arguments, and one without chunks; ArgumentTypeError for a chunk
+    that is no such tuple.
+    """
+    if not isinstance(x, Iterator):
+        yield Chunk(x, y, sample_weight)
+        return
+    for name, other in (("y", y), ("sample_weight", sample_weight)):
+        if other is not None:
+            raise invalid(name, other, "leave it out where x is an iterator: its chunks are (x, y) or (x, y, weights)")
+    number = 0
+    for number, chunk in enumerate(x, 1):
+        if not isinstance(chunk, (tuple, list)) or len(chunk) not in (2, 3):
+            raise wrong_type(f"chunk {number} of x", chunk, "use (x, y) or (x, y, sample_weight)")
+        weights = chunk[2] if len(chunk) == 3 else None
+        yield Chunk(chunk[0], chunk[1], weights, f"chunk {number} of x: ")
+    if number == 0:
+        raise _used_up(x)
+
+
+def rows_of_chunks(x: Any) -> Iterator[Any]:
+    """Return the inputs of an iterator of inputs, or the array as the only one; ArgumentError if there are none."""
+    if not isinstance(x, Iterator):
+        yield x
+        return
+    rows = None
+    for rows in x:
+        yield rows
+    if rows is None:
+        raise _used_up(x)
+
+
+def _used_up(x: object) -> ArgumentError:
+    return invalid("x", x, "use an iterator that has a chunk left: a generator can be used only once")
+
+
+@contextmanager
+def naming(chunk: Chunk) -> Iterator[None]:
+    """Return a block whose errors say first which chunk they are about, if it has a name."""
+    try:
+        yield
+    except (ArgumentError, ArgumentTypeError) as error:
+        if not chunk.name:
+            raise
+        raise type(error)(f"{chunk.name}{error}") from error
+
+
+class LossOfChunks:
+    """The loss of all chunks from theirs: their mean weighted by rows, or their sum for losses that are sums."""
+
+    def __init__(self, loss: str) -> None:
+        self._is_mean = resolve_loss(loss).reduction == "mean"
+        self._sum = self._weight = 0.0
+
+    def add(self, loss: float, data: TrainingData) -> None:
+        """Add the loss of a chunk."""
+        weight = float(len(data) if data.weights is None else data.weights.sum()) if self._is_mean else 1.0
+        self._sum += weight * loss
+        self._weight += weight
+
+    @property
+    def value(self) -> float:
+        """The loss of the chunks so far."""
+        if not self._is_mean:
+            return self._sum
+        return self._sum / self._weight if self._weight > 0.0 else 0.0
