@@ -70,21 +70,18 @@ def naming(chunk: Chunk) -> Iterator[None]:
 
 
 class LossOfChunks:
-    """The loss of all chunks from theirs: their mean weighted by rows, or their sum for losses that are sums."""
+    """``value`` is the loss of all chunks so far: their mean weighted by rows, or their sum for losses that are sums."""
 
     def __init__(self, loss: str) -> None:
         self._is_mean = resolve_loss(loss).reduction == "mean"
-        self._sum = self._weight = 0.0
+        self.value = self._weight = 0.0
 
     def add(self, loss: float, data: TrainingData) -> None:
         """Add the loss of a chunk."""
-        weight = float(len(data) if data.weights is None else data.weights.sum()) if self._is_mean else 1.0
-        self._sum += weight * loss
-        self._weight += weight
-
-    @property
-    def value(self) -> float:
-        """The loss of the chunks so far."""
         if not self._is_mean:
-            return self._sum
-        return self._sum / self._weight if self._weight > 0.0 else 0.0
+            self.value += loss
+            return
+        weight = float(len(data) if data.weights is None else data.weights.sum())
+        self._weight += weight
+        if weight > 0.0:
+            self.value += (loss - self.value) * (weight / self._weight)  # that of a single chunk stays what it is
