@@ -70,7 +70,7 @@ def naming(chunk: Chunk) -> Iterator[None]:
 
 
 class LossOfChunks:
-    """``value`` is the loss of all chunks so far: their mean weighted by rows, or their sum for losses that are sums."""
+    """``value`` is the loss of all chunks so far: the mean weighted by rows, or the sum for losses that are sums."""
 
     def __init__(self, loss: str) -> None:
         self._is_mean = resolve_loss(loss).reduction == "mean"
