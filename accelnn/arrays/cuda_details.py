@@ -8,7 +8,7 @@ import importlib.metadata
 import sys
 from typing import Any
 
-from accelnn.arrays import cuda_probe
+from accelnn.arrays import cuda_driver, cuda_probe
 from accelnn.arrays.cuda_problem import dotted
 
 
@@ -33,7 +33,7 @@ def describe_device(index: int) -> dict[str, Any]:
         "memory_limit_bytes": int(limit) or None,
         "devices": int(cupy.cuda.runtime.getDeviceCount()),
         "driver": nvidia_driver(),
-        "driver_cuda": dotted(cuda_probe.driver_version()),
+        "driver_cuda": dotted(cuda_driver.driver_version()),
         "runtime_cuda": dotted(int(cupy.cuda.runtime.runtimeGetVersion())),
         "cupy": str(cupy.__version__),
         "numba_cuda": _version("numba-cuda"),

@@ -6,14 +6,11 @@ kernel has been compiled and a matrix product has run on the device.
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import importlib
 import os
-import sys
 from typing import Any
 
-from accelnn.arrays import cuda_packages
+from accelnn.arrays import cuda_driver, cuda_packages
 from accelnn.arrays.cuda_problem import INSTALL_DRIVER, Problem, dotted, install_line, reason
 
 
@@ -24,7 +21,7 @@ def find_problem(index: int = 0) -> Problem | None:
     """
     if index in _working:
         return None
-    driver = driver_version()
+    driver = cuda_driver.driver_version()
     problem = (
         _driver_problem(driver)
         or cuda_packages.cupy_problem(driver)
@@ -41,18 +38,6 @@ def find_problem(index: int = 0) -> Problem | None:
 
 
 _working: set[int] = set()
-
-
-@functools.cache
-def driver_version() -> int:
-    """Return the CUDA version that the driver supports, e.g. 13000 for 13.0, and 0 without a driver."""
-    try:
-        library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return 0
-    version = ctypes.c_int(0)
-    library.cuDriverGetVersion(ctypes.byref(version))
-    return version.value
 
 
 def cupy_module() -> Any:

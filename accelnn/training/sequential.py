@@ -12,6 +12,7 @@ import numpy as np
 from accelnn.arrays.backend import Backend
 from accelnn.arrays.namespace import namespace
 from accelnn.arrays.typing import Array
+from accelnn.data.files import as_path
 from accelnn.errors import AccelnnWarning, invalid
 from accelnn.network.arguments import flag, integer
 from accelnn.network.layers.base import Layer
@@ -22,6 +23,7 @@ from accelnn.network.saving import restore, save
 from accelnn.training.callbacks import Callback, CallbackList
 from accelnn.training.checkpoints.checkpoint import Checkpoint
 from accelnn.training.checkpoints.run_keeper import kept
+from accelnn.training.checkpoints.saved_model import model_in_folder
 from accelnn.training.chunks import LossOfChunks, chunks_of, naming, rows_of_chunks
 from accelnn.training.evaluation import Evaluator
 from accelnn.training.fit import OptimizerState, Settings, Training
@@ -305,15 +307,24 @@ class Sequential(Network):
 def load_model(
     path: str | os.PathLike[str],
     *,
+    best: bool = True,
     backend: str | Backend = "auto",
     custom_layers: Mapping[str, type[Layer]] | None = None,
 ) -> Sequential:
     """Return the model that ``Sequential.save`` wrote to ``path``; nothing in the file is executed.
 
-    ``custom_layers`` maps the class names of layers of your own to the classes. Raises ModelFileError for a file
-    that is missing, damaged or not a model, and for a custom layer that is not given.
+    ``path`` may also be a folder of checkpoints, which a run may be using: the model then has the weights of the best
+    one, or with ``best`` False those of the newest. ``custom_layers`` maps the class names of layers of your own to the
+    classes.
+
+    Raises:
+        ModelFileError: a file that is missing, damaged or not a model, or a custom layer that is not given.
+        CheckpointError: a folder without checkpoints, or with none that can be trusted.
+
     """
-    return restore(read_model_file(path), Sequential, backend=backend, custom_layers=custom_layers)
+    wants_best, file = flag("best", best), as_path("path", path)
+    saved = model_in_folder(file, best=wants_best) if file.is_dir() else read_model_file(file)
+    return restore(saved, Sequential, backend=backend, custom_layers=custom_layers)
 
 
 def _observers(callbacks: Callback | Iterable[Callback] | None, progress: Progress) -> CallbackList:

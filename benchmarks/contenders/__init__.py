@@ -11,7 +11,7 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from accelnn.arrays.cuda_probe import driver_version
+from accelnn.arrays.cuda_driver import driver_version
 
 FIRST = "accelnn_fit"
 """The contender whose ratios to the others are reported."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from accelnn.arrays.cuda_probe import driver_version
+from accelnn.arrays.cuda_driver import driver_version
 from benchmarks.gpu_check.document import Document, about_run
 from benchmarks.gpu_check.isolation import run_isolated
 from benchmarks.gpu_check.plan import SECTIONS, TOTAL_S, Section, allowed_s, chosen, why_skipped

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from typing import Any
 
-from accelnn.arrays.cuda_probe import driver_version
+from accelnn.arrays.cuda_driver import driver_version
 from accelnn.arrays.environment import usable_threads
 from benchmarks.gpu_check import compatibility
 from benchmarks.gpu_check.child import Task

@@ -21,6 +21,7 @@ from accelnn.arrays import (
     PlainOps,
     backend,
     cuda_details,
+    cuda_driver,
     cuda_packages,
     cuda_probe,
     describe_environment,
@@ -39,7 +40,7 @@ def machine(monkeypatch):
 
     def set_up(driver=13000, cupy=None, numba_cuda=None, library=None, kernel=None, versions=("2.4.6", "0.30.4")):
         """``library`` and ``kernel`` are what is raised where cuBLAS is loaded and a kernel compiled."""
-        monkeypatch.setattr(cuda_probe, "driver_version", lambda: driver)
+        monkeypatch.setattr(cuda_driver, "driver_version", lambda: driver)
         monkeypatch.setitem(sys.modules, "cupy", cupy)
         monkeypatch.setitem(sys.modules, "numba.cuda", numba_cuda)
         monkeypatch.setattr(cublas, "load_library", raising(library))

@@ -16,7 +16,7 @@ import pytest
 from cublas_cases import SHAPES, cases, check, fine_product, name_of
 from fake_cublas import STATUS, FakeCublas, bfloat16_bits
 
-from accelnn.arrays import cuda_probe
+from accelnn.arrays import cuda_driver
 from accelnn.arrays.cuda import cublas
 from accelnn.arrays.cuda.cublas import Cublas, Gemm, load_library, workspace_bytes
 from accelnn.errors import ArgumentError, BackendError
@@ -183,7 +183,7 @@ def pathfinder_with(monkeypatch: pytest.MonkeyPatch, load: Any) -> None:
 
 @pytest.mark.parametrize(("driver", "extra"), [(0, "cuda13"), (13000, "cuda13"), (12040, "cuda12")])
 def test_without_the_packages(monkeypatch: pytest.MonkeyPatch, driver: int, extra: str) -> None:
-    monkeypatch.setattr(cuda_probe, "driver_version", lambda: driver)
+    monkeypatch.setattr(cuda_driver, "driver_version", lambda: driver)
     monkeypatch.setitem(sys.modules, "cuda.pathfinder", None)
     with pytest.raises(BackendError) as caught:
         Cublas(0, 0, 0)

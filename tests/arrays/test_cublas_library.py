@@ -18,7 +18,7 @@ import pytest
 from cublas_cases import SHAPES, cases, check, fine_product, name_of
 from fake_cublas import STATUS
 
-from accelnn.arrays import cuda_probe
+from accelnn.arrays import cuda_driver, cuda_probe
 from accelnn.arrays.cuda import cublas
 from accelnn.arrays.cuda.cublas import Cublas, Gemm, load_library, workspace_bytes
 from accelnn.errors import BackendError
@@ -94,7 +94,7 @@ def test_the_real_library_has_the_functions_and_names_its_statuses(real_library:
 
 
 def test_the_real_library_without_a_driver(real_library: Any) -> None:
-    if cuda_probe.driver_version():
+    if cuda_driver.driver_version():
         pytest.skip("there is a driver")
     with pytest.raises(BackendError, match="cublasCreate_v2 failed with CUBLAS_STATUS_NOT_INITIALIZED"):
         Cublas(0, 0, 0, real_library)

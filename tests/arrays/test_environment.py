@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accelnn.arrays import cuda_probe, describe_environment, environment, usable_threads
+from accelnn.arrays import cuda_driver, describe_environment, environment, usable_threads
 
 HEAVY = ("numba", "scipy", "sklearn", "cupy", "matplotlib", "typer", "rich", "pooch", "threadpoolctl")
 
@@ -124,7 +124,7 @@ class FakeDriver:
 
 
 def test_the_driver_is_asked_for_its_version(monkeypatch):
-    ask = cuda_probe.driver_version.__wrapped__
+    ask = cuda_driver.driver_version.__wrapped__
     monkeypatch.setattr(ctypes, "CDLL", lambda name: FakeDriver())
     assert ask() == 12080
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accelnn import Callback, Checkpoint
+from accelnn import Callback, Checkpoint, load_model
 from accelnn.errors import AccelnnWarning
 from accelnn.training import pace
 from accelnn.training.checkpoints import timing
@@ -81,9 +81,9 @@ def test_the_best_epoch_is_kept_besides(tmp_path: Path, written: list[tuple[int,
     fit(model, checkpoint=Checkpoint(tmp_path, keep=1), callbacks=[Beauty()])
     assert [is_best for *_, is_best in written] == [True, True, False, False, False]
     assert names(tmp_path) == ["checkpoint-000002-best.safetensors", "checkpoint-000005.safetensors"]
-    newest = Checkpoint(tmp_path).load_model(best=False)
+    newest = load_model(tmp_path, best=False)
     np.testing.assert_array_equal(newest.predict_proba(X), model.predict_proba(X))
-    best = Checkpoint(tmp_path).load_model()
+    best = load_model(tmp_path)
     assert np.abs(best.predict_proba(X) - model.predict_proba(X)).max() > 0.0
 
 

@@ -15,13 +15,13 @@ from accelnn import (
     AdamW,
     BatchNorm,
     Callback,
-    Checkpoint,
     Dense,
     EarlyStopping,
     Layer,
     RMSprop,
     Sequential,
     StopOnTarget,
+    load_model,
     schedules,
 )
 from accelnn.errors import AccelnnWarning
@@ -188,7 +188,7 @@ def test_a_run_that_is_over_is_not_trained_again(tmp_path: Path) -> None:
     assert other_history["seconds"] == history["seconds"]
     assert_same_end(model, history, other, other_history)
     assert names(tmp_path) == before
-    np.testing.assert_array_equal(Checkpoint(tmp_path).load_model().predict_proba(X), other.predict_proba(X))
+    np.testing.assert_array_equal(load_model(tmp_path).predict_proba(X), other.predict_proba(X))
 
 
 def test_after_a_fallback_the_run_ends_the_same(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_layers_of_ones_own_go_on(tmp_path: Path) -> None:
     with pytest.raises(CrashError):
         fit(model(), tmp_path, "2 steps", callbacks=[CrashAt(step=15)])
     assert_same_end(one, history, two, fit(two, tmp_path, "2 steps"))
-    best = Checkpoint(tmp_path).load_model(custom_layers={"Scaled": Scaled})
+    best = load_model(tmp_path, custom_layers={"Scaled": Scaled})
     assert best.layers[1].count[0] > 0.0
 
 

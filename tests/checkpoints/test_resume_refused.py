@@ -10,7 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accelnn import SGD, Adam, Callback, Checkpoint, Dense, Dropout, EarlyStopping, Rescaling, Sequential, schedules
+from accelnn import (
+    SGD,
+    Adam,
+    Callback,
+    Checkpoint,
+    Dense,
+    Dropout,
+    EarlyStopping,
+    Rescaling,
+    Sequential,
+    load_model,
+    schedules,
+)
 from accelnn.errors import ArgumentError, ArgumentTypeError, CheckpointError, DivergenceError
 from accelnn.training.checkpoints import file_format
 from accelnn.training.checkpoints.folder import CheckpointFolder
@@ -308,8 +320,8 @@ def test_a_metric_that_is_not_recorded_is_refused_at_once(tmp_path: Path) -> Non
 
 
 def test_there_is_nothing_to_load(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="there is no checkpoint in"):
-        Checkpoint(tmp_path / "nowhere").load_model()
+    with pytest.raises(CheckpointError, match="is a folder without checkpoints: give one with them, or a model file"):
+        load_model(tmp_path)
     assert Checkpoint(tmp_path / "nowhere").saved_seed() is None
     assert not Checkpoint(tmp_path / "nowhere").exists()
     assert not (tmp_path / "nowhere").exists()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from command_line import QUICK, error_of, run, run_json
 
-from accelnn import Checkpoint
+from accelnn import Checkpoint, load_model
 from accelnn.cli import train as train_command
 from accelnn.training import Callback
 
@@ -57,7 +57,7 @@ def test_a_run_that_is_not_there_begins(capsys: pytest.CaptureFixture[str]) -> N
     first = run_json("train", *UNSEEDED, "--checkpoint", "new/run", "--resume")
     again = run_json("train", *UNSEEDED, "--checkpoint", "new/run", "--resume")
     assert (first["seed"], first["train_loss"]) == (again["seed"], again["train_loss"])
-    assert Checkpoint("new/run").load_model().units == [64, 16, 10]
+    assert load_model("new/run").units == [64, 16, 10]
 
 
 def test_folders_of_another_run_are_refused() -> None:

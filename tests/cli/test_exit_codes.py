@@ -133,7 +133,7 @@ def test_the_log_is_left_as_it_was() -> None:
 
 
 def test_cuda_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("accelnn.arrays.cuda_probe.driver_version", lambda: 0)
+    monkeypatch.setattr("accelnn.arrays.cuda_driver.driver_version", lambda: 0)
     monkeypatch.setattr("accelnn.arrays.cuda_probe._working", set())
     result = run("train", "--dataset", "digits", "--backend", "cuda")
     assert result.exit_code == 1

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from accelnn.arrays import cuda_probe
+from accelnn.arrays import cuda_driver
 
 ROOT = Path(__file__).parents[2]
 
-without_driver = pytest.mark.skipif(cuda_probe.driver_version() > 0, reason="there is an NVIDIA driver here")
+without_driver = pytest.mark.skipif(cuda_driver.driver_version() > 0, reason="there is an NVIDIA driver here")
 without_packages = pytest.mark.skipif(
     importlib.util.find_spec("cupy") is not None,
     reason="CuPy is installed: make test tries this in an environment without it",
@@ -50,10 +50,10 @@ def run(code: str, cache: Path | None = None, **variables: str) -> str:
 
 def error_of_cuda(driver: int | None = None, device: str = "cuda") -> str:
     """Return the message for a model on ``device``; ``driver`` pretends that there is one for this CUDA."""
-    pretended = "" if driver is None else f"cuda_probe.driver_version = lambda: {driver}"
+    pretended = "" if driver is None else f"cuda_driver.driver_version = lambda: {driver}"
     message = run(f"""
         from accelnn import Dense, Sequential, errors
-        from accelnn.arrays import cuda_probe
+        from accelnn.arrays import cuda_driver
         {pretended}
         try:
             Sequential([Dense(2)], backend={device!r})

@@ -95,7 +95,7 @@ def _resume(path: Path) -> None:
     for old in folder.glob("*.safetensors"):
         old.unlink()
     shutil.copyfile(path, folder / "checkpoint-000001.safetensors")
-    Checkpoint(folder).load_model(backend="cpu")
+    load_model(folder, backend="cpu")
     with np.errstate(all="ignore"):
         _run(folder)
 

@@ -12,7 +12,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-from accelnn.arrays import cuda_probe
+from accelnn.arrays import cuda_driver
 from accelnn.arrays.cuda_problem import INSTALL_DRIVER, install_line, reason
 from accelnn.errors import BackendError, invalid, unknown_name
 
@@ -202,7 +202,7 @@ def load_library() -> Any:
         library = ctypes.CDLL(pathfinder.load_nvidia_dynamic_lib("cublas").abs_path)
         _declare(library)
     except (ImportError, RuntimeError, OSError, AttributeError) as error:
-        install = install_line(cuda_probe.driver_version() or 13000)
+        install = install_line(cuda_driver.driver_version() or 13000)
         raise BackendError(f"cuBLAS cannot be loaded ({reason(error)}); to fix it, {install}") from error
     return library
 

@@ -5,23 +5,16 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from accelnn.arrays.backend import Backend
-from accelnn.errors import AccelnnWarning, ArgumentError, CheckpointError, invalid, wrong_type
+from accelnn.errors import AccelnnWarning, ArgumentError, invalid, wrong_type
 from accelnn.network.arguments import flag, integer
-from accelnn.network.layers.base import Layer
-from accelnn.network.model_file import ModelFile
-from accelnn.network.saving import restore
 from accelnn.training.checkpoints.folder import CheckpointFolder
 from accelnn.training.metrics import higher_is_better
 
 if TYPE_CHECKING:
-    from accelnn.training.sequential import Sequential
+    pass
 
 _EVERY = re.compile(r"(?:(\d{1,15}(?:\.\d{1,9})?) *)?(epoch|step|second|minute)s?")
 _EVERY_FIX = "use 'epoch', or a number and a unit such as '5 epochs', '1000 steps', '30 seconds' or '10 minutes'"
@@ -73,30 +66,6 @@ class Checkpoint:
             _check_tells_direction(self.best)
         else:
             flag("best", self.best)
-
-    def load_model(
-        self,
-        *,
-        best: bool = True,
-        backend: str | Backend = "auto",
-        custom_layers: Mapping[str, type[Layer]] | None = None,
-    ) -> Sequential:
-        """Return a model with the weights of the best checkpoint, or with ``best`` False of the newest one.
-
-        ``backend`` and ``custom_layers`` are those of ``accelnn.load_model``. The folder may be in use by a run. Raises
-        CheckpointError if there is no checkpoint, or none that can be trusted, and ModelFileError as
-        ``accelnn.load_model`` does.
-        """
-        from accelnn.training.sequential import Sequential
-
-        folder = CheckpointFolder(self.directory)
-        wants_best = flag("best", best) and any(file.is_best for file in folder.files())
-        content = folder.newest(best=wants_best)
-        if content is None:
-            raise CheckpointError(f"there is no checkpoint in {os.fspath(self.directory)!r}")
-        weights = [content.arrays.get(f"weights.{name}", np.zeros(0)) for name in ("values", "state")]
-        saved = ModelFile(str(folder.path), content.description.get("model", {}), *weights)
-        return restore(saved, Sequential, backend=backend, custom_layers=custom_layers)
 
     def exists(self) -> bool:
         """Return whether there is a checkpoint in the folder."""
