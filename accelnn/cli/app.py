@@ -166,7 +166,7 @@ Seconds = Annotated[
 BenchPlot = Annotated[
     str | None, typer.Option(metavar="PATH", help='Draw the phases there, as .png; needs pip install "accelnn[plot]".')
 ]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="File that train --save wrote.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="File that train --save wrote, or folder of --checkpoint.")]
 TestDataset = Annotated[
     str | None,
     typer.Option(

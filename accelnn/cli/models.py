@@ -7,8 +7,9 @@ from typing import Any
 
 from accelnn.arrays import Backend, get_backend
 from accelnn.errors import ArgumentError
-from accelnn.network import read_model_file, restore
+from accelnn.network import restore
 from accelnn.training import Sequential
+from accelnn.training.checkpoints.saved_model import read_saved_model
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class SavedModel:
 
 
 def load_saved(path: str, backend: str) -> SavedModel:
-    """Return the model in the file ``path``; raises ModelFileError and BackendError as ``load_model`` does."""
+    """Return the model in ``path``, a file or a folder of checkpoints; errors are those of ``load_model``."""
     usable = usable_backend(backend)
-    model_file = read_model_file(path)
+    model_file = read_saved_model(path)
     model = restore(model_file, Sequential, backend=usable)
     extra = model_file.extra
     dataset = extra.get("dataset")

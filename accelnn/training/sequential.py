@@ -12,18 +12,16 @@ import numpy as np
 from accelnn.arrays.backend import Backend
 from accelnn.arrays.namespace import namespace
 from accelnn.arrays.typing import Array
-from accelnn.data.files import as_path
 from accelnn.errors import AccelnnWarning, invalid
 from accelnn.network.arguments import flag, integer
 from accelnn.network.layers.base import Layer
 from accelnn.network.losses import check_pair, resolve_loss
-from accelnn.network.model_file import read_model_file
 from accelnn.network.network import Network
 from accelnn.network.saving import restore, save
 from accelnn.training.callbacks import Callback, CallbackList
 from accelnn.training.checkpoints.checkpoint import Checkpoint
 from accelnn.training.checkpoints.run_keeper import kept
-from accelnn.training.checkpoints.saved_model import model_in_folder
+from accelnn.training.checkpoints.saved_model import read_saved_model
 from accelnn.training.chunks import LossOfChunks, chunks_of, naming, rows_of_chunks
 from accelnn.training.evaluation import Evaluator
 from accelnn.training.fit import OptimizerState, Settings, Training
@@ -322,8 +320,7 @@ def load_model(
         CheckpointError: a folder without checkpoints, or with none that can be trusted.
 
     """
-    wants_best, file = flag("best", best), as_path("path", path)
-    saved = model_in_folder(file, best=wants_best) if file.is_dir() else read_model_file(file)
+    saved = read_saved_model(path, best=flag("best", best))
     return restore(saved, Sequential, backend=backend, custom_layers=custom_layers)
 
 

@@ -60,6 +60,15 @@ def test_a_run_that_is_not_there_begins(capsys: pytest.CaptureFixture[str]) -> N
     assert load_model("new/run").units == [64, 16, 10]
 
 
+def test_a_folder_is_a_model_too() -> None:
+    run_json("train", *QUICK, "--checkpoint", "run")
+    load_model("run").save("model.npz")
+    of_folder, of_file = (run_json("evaluate", path, "--dataset", "digits") for path in ("run", "model.npz"))
+    assert of_folder["test_loss"] == of_file["test_loss"]
+    Path("empty").mkdir()
+    assert "'empty' is a folder without checkpoints" in error_of("evaluate", "empty", "--dataset", "digits")
+
+
 def test_folders_of_another_run_are_refused() -> None:
     run_json("train", *QUICK, "--checkpoint", "run")
     before = sorted(Path("run").iterdir())

@@ -1,21 +1,29 @@
-"""The model in a folder of checkpoints, without the rest of the run."""
+"""A saved model, from a file or from a folder of checkpoints."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 
+from accelnn.data.files import as_path
 from accelnn.errors import CheckpointError
-from accelnn.network.model_file import ModelFile
+from accelnn.network.model_file import ModelFile, read_model_file
 from accelnn.training.checkpoints.folder import CheckpointFolder
 
 
-def model_in_folder(path: Path, *, best: bool) -> ModelFile:
-    """Return the model of the best checkpoint in a folder, or with ``best`` False of the newest.
+def read_saved_model(path: str | os.PathLike[str], *, best: bool = True) -> ModelFile:
+    """Return the model in a file, or that of the best checkpoint in a folder, or with ``best`` False of the newest.
 
-    Raises CheckpointError if there is none, or none that can be trusted, and ModelFileError for one without a model.
+    Raises as ``read_model_file`` does, and CheckpointError for a folder without checkpoints, or with none that can be
+    trusted.
     """
+    file = as_path("path", path)
+    return _newest_model(file, best) if file.is_dir() else read_model_file(file)
+
+
+def _newest_model(path: Path, best: bool) -> ModelFile:
     folder = CheckpointFolder(path)
     content = folder.newest(best=best and any(file.is_best for file in folder.files()))
     if content is None:
