@@ -316,8 +316,9 @@ def load_model(
     classes.
 
     Raises:
-        ModelFileError: a file that is missing, damaged or not a model, or a custom layer that is not given.
-        CheckpointError: a folder without checkpoints, or with none that can be trusted.
+        ModelFileError: a file that is missing, damaged or not a model, a folder without checkpoints, or a custom layer
+            that is not given.
+        CheckpointError: a folder in which no checkpoint can be trusted.
 
     """
     saved = read_saved_model(path, best=flag("best", best))

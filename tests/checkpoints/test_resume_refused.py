@@ -23,7 +23,7 @@ from accelnn import (
     load_model,
     schedules,
 )
-from accelnn.errors import ArgumentError, ArgumentTypeError, CheckpointError, DivergenceError
+from accelnn.errors import ArgumentError, ArgumentTypeError, CheckpointError, DivergenceError, ModelFileError
 from accelnn.training.checkpoints import file_format
 from accelnn.training.checkpoints.folder import CheckpointFolder
 from tests.checkpoints.runs import N_CLASSES, CrashAt, CrashError, X, Y, fit, names, records, small_model
@@ -320,7 +320,7 @@ def test_a_metric_that_is_not_recorded_is_refused_at_once(tmp_path: Path) -> Non
 
 
 def test_there_is_nothing_to_load(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="is a folder without checkpoints: give one with them, or a model file"):
+    with pytest.raises(ModelFileError, match="cannot be used as a model file: it is a folder without checkpoints"):
         load_model(tmp_path)
     assert Checkpoint(tmp_path / "nowhere").saved_seed() is None
     assert not Checkpoint(tmp_path / "nowhere").exists()

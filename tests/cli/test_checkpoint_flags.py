@@ -66,7 +66,9 @@ def test_a_folder_is_a_model_too() -> None:
     of_folder, of_file = (run_json("evaluate", path, "--dataset", "digits") for path in ("run", "model.npz"))
     assert of_folder["test_loss"] == of_file["test_loss"]
     Path("empty").mkdir()
-    assert "'empty' is a folder without checkpoints" in error_of("evaluate", "empty", "--dataset", "digits")
+    assert "'empty' cannot be used as a model file: it is a folder without checkpoints" in error_of(
+        "evaluate", "empty", "--dataset", "digits"
+    )
 
 
 def test_folders_of_another_run_are_refused() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from accelnn.data.files import as_path
-from accelnn.errors import CheckpointError
+from accelnn.errors import ModelFileError
 from accelnn.network.model_file import ModelFile, read_model_file
 from accelnn.training.checkpoints.folder import CheckpointFolder
 
@@ -16,8 +16,8 @@ from accelnn.training.checkpoints.folder import CheckpointFolder
 def read_saved_model(path: str | os.PathLike[str], *, best: bool = True) -> ModelFile:
     """Return the model in a file, or that of the best checkpoint in a folder, or with ``best`` False of the newest.
 
-    Raises as ``read_model_file`` does, and CheckpointError for a folder without checkpoints, or with none that can be
-    trusted.
+    Raises as ``read_model_file`` does, also for a folder without checkpoints, and CheckpointError for one in which none
+    can be trusted.
     """
     file = as_path("path", path)
     return _newest_model(file, best) if file.is_dir() else read_model_file(file)
@@ -27,6 +27,6 @@ def _newest_model(path: Path, best: bool) -> ModelFile:
     folder = CheckpointFolder(path)
     content = folder.newest(best=best and any(file.is_best for file in folder.files()))
     if content is None:
-        raise CheckpointError(f"{str(path)!r} is a folder without checkpoints: give one with them, or a model file")
+        raise ModelFileError(f"{str(path)!r} cannot be used as a model file: it is a folder without checkpoints")
     values, state = (content.arrays.get(f"weights.{name}", np.zeros(0)) for name in ("values", "state"))
     return ModelFile(str(path), content.description.get("model", {}), values, state)
