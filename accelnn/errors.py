@@ -7,7 +7,8 @@ Each error is also the built-in that a caller would expect (``ValueError``, ``Ty
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class AccelnnError(Exception):
@@ -65,6 +66,17 @@ def shown(value: object, limit: int = 80) -> str:
     except Exception:  # nested too deeply, too many digits: a message must not fail
         text = f"<{type(value).__name__}>"
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+@contextmanager
+def about(words: str) -> Iterator[None]:
+    """Return a block in which the message of a wrong argument begins with these words, where there are any."""
+    try:
+        yield
+    except (ArgumentError, ArgumentTypeError) as error:
+        if not words:
+            raise
+        raise type(error)(f"{words}: {error}") from error
 
 
 def invalid(argument: str, value: object, fix: str) -> ArgumentError:

@@ -13,7 +13,7 @@ import numpy as np
 
 from accelnn import Checkpoint
 from benchmarks.options import network
-from benchmarks.programs import aligned, finish, new_parser, usual_rows
+from benchmarks.programs import cost_lines, finish, new_parser, usual_rows
 
 NONE = "none"
 CASES: dict[str, dict[str, Any] | None] = {
@@ -69,12 +69,8 @@ def summary(seconds: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
 
 def lines(results: dict[str, dict[str, Any]], head: str) -> list[str]:
     """Return what to print: time of a run relative to one without checkpoints, and their cost in per cent."""
-    rows = []
-    for case, result in results.items():
-        middle, times = result["times_median"], result["times"]
-        usual = f"{median(result['seconds']):.3f}"
-        rows.append((case, usual, f"{middle:.3f}", f"{min(times):.3f}", f"{max(times):.3f}", f"{middle - 1:+.1%}"))
-    return aligned((head, "s", "times", "min", "max", "cost"), rows)
+    rows = [(case, f"{median(one['seconds']):.3f}", one["times"]) for case, one in results.items()]
+    return cost_lines((head, "s", "times"), rows)
 
 
 if __name__ == "__main__":

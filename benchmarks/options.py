@@ -10,7 +10,7 @@ import numpy as np
 
 from accelnn import SGD, BatchNorm, Dense, Dropout, LayerNorm, Rescaling, Sequential
 from accelnn.network.layers.base import Layer
-from benchmarks.programs import aligned, finish, new_parser, usual_rows
+from benchmarks.programs import cost_lines, finish, new_parser, usual_rows
 from benchmarks.work import UNITS
 
 BATCH_SIZE = 128
@@ -75,13 +75,8 @@ def options_summary(rates: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
 
 def options_lines(results: dict[str, dict[str, Any]]) -> list[str]:
     """Return what to print: time of an epoch relative to the plain one, and its cost in per cent."""
-    rows = []
-    for name, result in results.items():
-        middle, times = result["times_median"], result["times"]
-        rate = f"{median(result['samples_per_s']):,.0f}"
-        rows.append((name, rate, f"{middle:.3f}", f"{min(times):.3f}", f"{max(times):.3f}", f"{middle - 1:+.1%}"))
-    heads = ("784-128-64-10, batch 128", "samples/s", "time to plain", "min", "max", "cost")
-    return aligned(heads, rows)
+    rows = [(name, f"{median(one['samples_per_s']):,.0f}", one["times"]) for name, one in results.items()]
+    return cost_lines(("784-128-64-10, batch 128", "samples/s", "time to plain"), rows)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,15 @@ def aligned(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]
     cells = [list(heads), *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
     return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in cells]
+
+
+def cost_lines(heads: tuple[str, str, str], rows: Iterable[tuple[str, str, Sequence[float]]]) -> list[str]:
+    """Return a table of names, a figure of each, and its times relative to something, with their cost in per cent."""
+    cells = []
+    for name, figure, times in rows:
+        middle = median(times)
+        cells.append((name, figure, f"{middle:.3f}", f"{min(times):.3f}", f"{max(times):.3f}", f"{middle - 1:+.1%}"))
+    return aligned((*heads, "min", "max", "cost"), cells)
 
 
 def usual_model(seed: int = 0) -> Sequential:

@@ -15,10 +15,10 @@ from accelnn.cli.failures import CommandError
 from accelnn.cli.files import check_output, print_json
 from accelnn.cli.models import SavedModel, describe, load_saved
 from accelnn.data import read_csv, read_idx, read_npz_features
+from accelnn.data.atomic_file import replace_file
 from accelnn.data.dataset import feature_rows
 from accelnn.data.files import existing_file
 from accelnn.errors import DataError, ModelFileError, invalid
-from accelnn.network.atomic_file import replace_file
 
 
 def run_prediction(model_path: str, input_path: str, output_path: str, backend: str, as_json: bool) -> None:

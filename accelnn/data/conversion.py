@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from accelnn.data.atomic_file import checked_target, replace_file
 from accelnn.data.csv import csv_rows
-from accelnn.data.files import as_path
 from accelnn.errors import DataError, invalid
 
 ROWS_AT_A_TIME = 4096
@@ -41,18 +37,22 @@ def csv_to_npy(
     """
     if dtype not in _DTYPES:
         raise invalid("dtype", dtype, f"use one of {', '.join(_DTYPES)}")
-    x_target = _target("x_path", x_path)
-    y_target = None if y_path is None else _target("y_path", y_path)
+    x_target = checked_target("x_path", x_path)
+    y_target = None if y_path is None else checked_target("y_path", y_path)
     if x_target == y_target:
         raise invalid("y_path", os.fspath(x_path), "use another file than x_path")
     n_labels = int(y_target is not None)
     n_columns, n_rows, whole = _measured(path, n_labels)
-    with _new_array(x_target, (n_rows, n_columns - n_labels), np.dtype(dtype)) as x:
+
+    def write(x_file: IO[bytes]) -> None:
+        x = _NewArray.begun(x_file, (n_rows, n_columns - n_labels), dtype)
         if y_target is None:
             _fill(path, x, None, n_rows)
-        else:
-            with _new_array(y_target, (n_rows,), np.dtype(np.int64 if whole else np.float64)) as y:
-                _fill(path, x, y, n_rows)
+            return
+        kind = np.int64 if whole else np.float64
+        replace_file(y_target, lambda file: _fill(path, x, _NewArray.begun(file, (n_rows,), kind), n_rows), DataError)
+
+    replace_file(x_target, write, DataError)
     return n_rows
 
 
@@ -91,39 +91,21 @@ def _check_fits(path: Any, values: npt.NDArray[np.float64], dtype: np.dtype[Any]
         raise DataError(f"{path}, line {lines[row]}: {value} does not fit {dtype}: use dtype='float64'")
 
 
-def _target(argument: str, path: str | os.PathLike[str]) -> Path:
-    target = as_path(argument, path)
-    if not target.parent.is_dir():
-        raise invalid(argument, str(target), f"there is no folder {str(target.parent)!r}: make it first")
-    if target.exists() and not target.is_file():
-        raise invalid(argument, str(target), "this is not a regular file: use another name")
-    return target
-
-
 @dataclass(frozen=True)
 class _NewArray:
     """A ``.npy`` file behind its header. It is written, not mapped: a full disk ends a write with an error."""
 
-    file: BinaryIO
+    file: IO[bytes]
     dtype: np.dtype[Any]
 
+    @classmethod
+    def begun(cls, file: IO[bytes], shape: tuple[int, ...], dtype: Any) -> _NewArray:
+        """Write the header."""
+        kind = np.dtype(dtype)
+        header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        return cls(file, kind)
+
     def append(self, values: npt.NDArray[Any]) -> None:
+        """Write the next rows."""
         self.file.write(np.ascontiguousarray(values, self.dtype).data)
-
-
-@contextmanager
-def _new_array(target: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Iterator[_NewArray]:
-    """Give an array to fill row by row; it gets its name at the end of the block, and is gone if that fails."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
-    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    try:
-        with temporary.open("xb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            yield _NewArray(file, dtype)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except OSError as error:
-        raise DataError(f"{target}: cannot be written ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -17,9 +17,9 @@ from typing import IO, Any, NoReturn
 
 import numpy as np
 
+from accelnn.data.atomic_file import replace_file
 from accelnn.data.files import as_path, open_archive
 from accelnn.errors import AccelnnError, ModelFileError, invalid
-from accelnn.network.atomic_file import replace_file
 
 FORMAT = "accelnn-model"
 VERSION = 1

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from accelnn.errors import ArgumentError, ArgumentTypeError, invalid, wrong_type
+from accelnn.errors import ArgumentError, invalid, wrong_type
 from accelnn.network.losses import resolve_loss
 from accelnn.training.data import TrainingData
 
 
 class Chunk(NamedTuple):
-    """Inputs, targets and weights that are not checked yet; ``name`` is what to say before an error, or empty."""
+    """Inputs, targets and weights that are not checked yet; ``name`` is what an error is about, or empty."""
 
     x: Any
     y: Any
@@ -37,7 +36,7 @@ def chunks_of(x: Any, y: Any, sample_weight: Any) -> Iterator[Chunk]:
         if not isinstance(chunk, (tuple, list)) or len(chunk) not in (2, 3):
             raise wrong_type(f"chunk {number} of x", chunk, "use (x, y) or (x, y, sample_weight)")
         weights = chunk[2] if len(chunk) == 3 else None
-        yield Chunk(chunk[0], chunk[1], weights, f"chunk {number} of x: ")
+        yield Chunk(chunk[0], chunk[1], weights, f"chunk {number} of x")
     if number == 0:
         raise _used_up(x)
 
@@ -56,17 +55,6 @@ def rows_of_chunks(x: Any) -> Iterator[Any]:
 
 def _used_up(x: object) -> ArgumentError:
     return invalid("x", x, "use an iterator that has a chunk left: a generator can be used only once")
-
-
-@contextmanager
-def naming(chunk: Chunk) -> Iterator[None]:
-    """Return a block whose errors say first which chunk they are about, if it has a name."""
-    try:
-        yield
-    except (ArgumentError, ArgumentTypeError) as error:
-        if not chunk.name:
-            raise
-        raise type(error)(f"{chunk.name}{error}") from error
 
 
 class LossOfChunks:

@@ -8,7 +8,7 @@ import numpy as np
 
 from accelnn.arrays import reference
 from accelnn.arrays.foreign import taken
-from accelnn.errors import ArgumentError, ArgumentTypeError
+from accelnn.errors import about
 from accelnn.network.losses import resolve_loss
 from accelnn.network.network import Network
 from accelnn.training.data import TrainingData
@@ -70,10 +70,8 @@ class Evaluator:
         return np.concatenate([self._predictor.predict(taken(x, piece)) for piece in pieces])
 
     def _measured(self, name: str, metric: MetricFunction, output: np.ndarray) -> float:
-        try:
+        with about(f"metric {name!r}"):
             return metric(output, self._y)
-        except (ArgumentError, ArgumentTypeError) as error:
-            raise type(error)(f"metric {name!r}: {error}") from error
 
     def _loss(self, raw: np.ndarray) -> float:
         # In float64: a sum over a whole data set needs the digits.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from accelnn.arrays.sparse_rows import SparseRows
-from accelnn.errors import ArgumentError, ArgumentTypeError, invalid, wrong_type
+from accelnn.errors import about, invalid, wrong_type
 from accelnn.network.network import Network
 from accelnn.training.arguments import checked_number
 from accelnn.training.data import TrainingData
@@ -47,10 +47,8 @@ def validation_rows(
         return None
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
         raise wrong_type("validation_data", validation_data, "use (x, y) or (x, y, sample_weight)")
-    try:
+    with about("validation_data"):
         return checked_data(validation_data[0], validation_data[1], network, loss, *validation_data[2:])
-    except (ArgumentError, ArgumentTypeError) as error:
-        raise type(error)(f"validation_data: {error}") from error
 
 
 def evaluators_of(

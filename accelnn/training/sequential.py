@@ -12,7 +12,7 @@ import numpy as np
 from accelnn.arrays.backend import Backend
 from accelnn.arrays.namespace import namespace
 from accelnn.arrays.typing import Array
-from accelnn.errors import AccelnnWarning, invalid
+from accelnn.errors import AccelnnWarning, about, invalid
 from accelnn.network.arguments import flag, integer
 from accelnn.network.layers.base import Layer
 from accelnn.network.losses import check_pair, resolve_loss
@@ -22,7 +22,7 @@ from accelnn.training.callbacks import Callback, CallbackList
 from accelnn.training.checkpoints.checkpoint import Checkpoint
 from accelnn.training.checkpoints.run_keeper import kept
 from accelnn.training.checkpoints.saved_model import read_saved_model
-from accelnn.training.chunks import LossOfChunks, chunks_of, naming, rows_of_chunks
+from accelnn.training.chunks import LossOfChunks, chunks_of, rows_of_chunks
 from accelnn.training.evaluation import Evaluator
 from accelnn.training.fit import OptimizerState, Settings, Training
 from accelnn.training.held_out import evaluators_of, split_rows, validation_rows
@@ -198,7 +198,7 @@ class Sequential(Network):
         name = self._checked_loss(self._loss if loss is None else loss)
         total = LossOfChunks(name)
         for chunk in chunks_of(x, y, sample_weight):
-            with naming(chunk):
+            with about(chunk.name):
                 data = checked_data(chunk.x, chunk.y, self, name, chunk.sample_weight, class_weight)
                 size = _checked_batch_size(batch_size, len(data), is_chunk=bool(chunk.name))
             if self._state is None or (chosen is not None and chosen != self._state.optimizer):

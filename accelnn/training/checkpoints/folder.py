@@ -8,8 +8,8 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
+from accelnn.data.atomic_file import replace_file
 from accelnn.errors import AccelnnError, AccelnnWarning, CheckpointError
-from accelnn.network.atomic_file import replace_file
 from accelnn.training.checkpoints.file_format import CheckpointFile, NewerFormatError, read_checkpoint, write_checkpoint
 from accelnn.training.checkpoints.folder_lock import FolderLock
 

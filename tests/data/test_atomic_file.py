@@ -7,8 +7,8 @@ import stat
 
 import pytest
 
+from accelnn.data.atomic_file import replace_file
 from accelnn.errors import ArgumentError, ModelFileError
-from accelnn.network.atomic_file import replace_file
 
 
 def write_new(file):

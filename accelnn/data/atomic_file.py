@@ -10,40 +10,43 @@ from pathlib import Path
 from typing import IO
 
 from accelnn.data.files import as_path
-from accelnn.errors import ModelFileError, invalid
+from accelnn.errors import AccelnnError, ModelFileError, invalid
 
 
-def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], None]) -> None:
+def replace_file(
+    path: str | os.PathLike[str], write: Callable[[IO[bytes]], None], failure: type[AccelnnError] = ModelFileError
+) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then put it in the place of ``path``.
 
     A symbolic link is followed, and an existing file keeps its permissions. If anything fails, ``path``
     is as before and no temporary file is left. Raises ``ArgumentError`` if ``path`` is a folder or a
-    device or lies in a folder that does not exist, ``ArgumentTypeError`` if it is no path, ``ModelFileError``
-    if the system refuses to write.
+    device or lies in a folder that does not exist, ``ArgumentTypeError`` if it is no path, ``failure`` if the
+    system refuses to write.
     """
-    target = _checked_target(as_path("path", path))
+    target = checked_target("path", path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     try:
         _write_synced(temporary, write, target)
         os.replace(temporary, target)
         _sync_folder(target.parent)
     except OSError as error:
-        raise ModelFileError(f"cannot write {os.fspath(path)!r}: {error.strerror or error}") from error
+        raise failure(f"cannot write {os.fspath(path)!r}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _checked_target(path: Path) -> Path:
-    """Return where the file is to be, links followed."""
+def checked_target(argument: str, path: str | os.PathLike[str]) -> Path:
+    """Return where the file is to be, links followed; errors are those of ``replace_file`` before it writes."""
+    path = as_path(argument, path)
     try:
         target = Path(os.path.realpath(path))
         is_free = target.is_file() or not target.exists()
     except (OSError, ValueError) as error:  # too long, or not a name at all
-        raise invalid("path", str(path), f"use the name of a file ({error})") from error
+        raise invalid(argument, str(path), f"use the name of a file ({error})") from error
     if not target.parent.is_dir():
-        raise invalid("path", str(path), f"there is no folder {str(target.parent)!r}: make it first")
+        raise invalid(argument, str(path), f"there is no folder {str(target.parent)!r}: make it first")
     if not is_free:
-        raise invalid("path", str(path), "this is not a regular file: use another name")
+        raise invalid(argument, str(path), "this is not a regular file: use another name")
     return target
 
 
