@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import pathlib
 import resource
 import shutil
@@ -17,6 +16,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+
+from benchmarks.status import status_bytes
 
 N_COLUMNS = 4096
 N_CLASSES = 10
@@ -147,12 +148,6 @@ def fit(x: np.ndarray, y: np.ndarray, shuffle: Any) -> tuple[Any, float]:
 def private_bytes() -> int:
     """Return the bytes of resident memory that belong to no file."""
     return status_bytes("RssAnon")
-
-
-def status_bytes(name: str) -> int:
-    """Return a size from the table that Linux keeps of this process."""
-    lines = pathlib.Path(f"/proc/{os.getpid()}/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 if __name__ == "__main__":

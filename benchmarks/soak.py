@@ -16,6 +16,7 @@ import numpy as np
 
 from accelnn import Callback, Checkpoint, Dense, Sequential
 from benchmarks.programs import aligned
+from benchmarks.status import status_bytes
 
 N_SAMPLES = 20
 EPOCH_BYTES = 1 << 10
@@ -103,7 +104,7 @@ def repeated(work: Callable[[], object], n: int) -> Soak:
             work()
             if i % max(1, n // N_SAMPLES) == 0:
                 gc.collect()
-                samples.append(resident_bytes())
+                samples.append(status_bytes("VmRSS"))
 
     return watched(loop, samples)
 
@@ -142,12 +143,7 @@ class _Probe(Callback):
 
     def on_epoch_end(self, model: object, epoch: int, record: object) -> None:
         if epoch % self.every == 0:
-            self.samples.append(resident_bytes())
-
-
-def resident_bytes() -> int:
-    """Return the resident memory of this process (Linux)."""
-    return int(pathlib.Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            self.samples.append(status_bytes("VmRSS"))
 
 
 def open_files() -> int:

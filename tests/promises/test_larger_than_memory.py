@@ -21,6 +21,7 @@ PROGRAM = """
 import resource, sys
 import numpy as np
 from benchmarks.larger_than_memory import fit
+from benchmarks.status import status_bytes
 
 def use(x, y):
     for order in (True, "blocks"):
@@ -32,7 +33,7 @@ def use(x, y):
 x = np.load(sys.argv[1], mmap_mode="r")
 y = np.arange(len(x)) % 10
 use(np.array(x[:512]), y[:512])  # loads or compiles all the code: a compiler needs more memory than training
-used = int(next(l for l in open("/proc/self/status") if l.startswith("VmData")).split()[1]) * 1024
+used = status_bytes("VmData")
 resource.setrlimit(resource.RLIMIT_DATA, (used + x.nbytes // 2,) * 2)
 use(x, y)
 try:
