@@ -31,7 +31,7 @@ import numpy as np
 
 from accelnn_kernels import activations, compiler, dropout, losses, notice, optimizers
 from accelnn_kernels.compiler import bind
-from accelnn_kernels.cuda import dense_shapes, kinds, shapes, target
+from accelnn_kernels.cuda import dense_products, dense_shapes, kinds, shapes, target
 from accelnn_kernels.cuda.shapes import real_of, width_of
 
 logger = logging.getLogger("accelnn")
@@ -146,6 +146,7 @@ def _names(element: str) -> dict[str, Any]:
         "real_width": width_of(real),
         "block_threads": shapes.THREADS,
         "add_to_counter": target.add_to_counter(),
+        "Cube": dense_products.Cube,
         "smallest_moment": optimizers.SMALLEST_MOMENT[real],
         **target.accesses(element),
         **target.accesses(real, "_real"),

@@ -16,57 +16,63 @@ def dense_backward(dz, x, weight, z_below, a_below, dx, dw, db, rows, n_in, n_ou
     dz; the identity reads neither ``z_below`` nor ``a_below``, and ``z_below`` is read only where g' needs it. Nothing
     that is written may overlap what is read.
     """
-    blocks, shape = cuda.gridDim.x, (int32(rows), int32(n_in), int32(n_out))
-    addends = cuda.shared.array(dense_outputs, real)
-    block = input_gradient_phase(cuda.blockIdx.x, blocks, dz, weight, z_below, a_below, dx, shape, addends)
-    weight_gradient_phase(block, blocks, dz, x, n_in, 0, dw, db, shape, real(1), real(0), addends)
+    cube, partials = launched_cube(), cuda.shared.array(dense_partials, real)
+    addends, shape = cuda.shared.array(dense_outputs, real), (int32(rows), int32(n_in), int32(n_out))
+    block, blocks, below = cuda.blockIdx.x, cuda.gridDim.x, (z_below, a_below)
+    block = input_gradient_phase(block, blocks, cube, dz, weight, below, dx, shape, partials, addends)
+    source = (x, n_in, 0, real(1), real(0))
+    weight_gradient_phase(block, blocks, cube, dz, source, (dw, db), shape, partials, addends)
 
 
 def dense_backward_gathered(dz, x, stride, indices, dw, db, rows, n_in, n_out, scale, offset, cursor, ahead):
     """Compute ``dw`` and ``db`` for rows of the data, which are read as ``dense_forward_gathered`` does."""
-    block, blocks, shape = cuda.blockIdx.x, cuda.gridDim.x, (int32(rows), int32(n_in), int32(n_out))
-    addends = cuda.shared.array(dense_outputs, real)
-    own = indices_of_batch(indices, cursor, ahead, rows)
-    weight_gradient_phase(block, blocks, dz, x, stride, own, dw, db, shape, scale, offset, addends)
+    cube, partials = launched_cube(), cuda.shared.array(dense_partials, real)
+    addends, shape = cuda.shared.array(dense_outputs, real), (int32(rows), int32(n_in), int32(n_out))
+    source = (x, stride, indices_of_batch(indices, cursor, ahead, rows), scale, offset)
+    weight_gradient_phase(cuda.blockIdx.x, cuda.gridDim.x, cube, dz, source, (dw, db), shape, partials, addends)
 
 
-def input_gradient_phase(block, blocks, dz, weight, z_below, a_below, dx, shape, addends):
+def input_gradient_phase(block, blocks, cube, dz, weight, below, dx, shape, partials, addends):
     """Do this block's tiles of ``dx``; return the number of its next tile, counted from the last one on.
 
-    ``shape`` is (rows, n_in, n_out).
+    ``below``: (z, a) of the layer below; ``shape``: (rows, n_in, n_out); ``partials, addends``: shared arrays.
     """
-    sums = cuda.local.array(16, real)
-    rows, n_in, n_out = shape
-    is_wide = begins_wide(dz, n_out) and begins_wide(weight, n_out)
-    tile, tiles = block, tiles_of(rows, n_in)
+    tile, tiles = int32(block), tiles_of(cube, shape[0], shape[1])
     while tile < tiles:
-        row, column = tile_place(tile, n_in)
-        z, a = below_output(z_below, a_below, row, column, thread_of_cube(), rows, n_in)
-        clear_sums(sums)
-        if is_wide:
-            add_wide_rows_by_rows(dz, weight, shape, row, column, sums)
-        else:
-            add_rows_by_rows(dz, weight, shape, row, column, sums)
-        add_groups(sums, addends)
-        turn = int32(0)
-        while turn < turns_of_outputs():
-            output = int32(thread_of_cube() + turn * threads_of_cube())
-            i, j = int32(row + row_of_output(output)), int32(column + column_of_output(output))
-            if turn > 0:
-                z, a = below_output(z_below, a_below, row, column, output, rows, n_in)
-            total = total_of(addends, output)
-            if output < outputs_of_tile() and i < rows and j < n_in:
-                store(dx, place_in_matrix(i, n_in, j), total * derivative(z, a))
-            turn = int32(turn + 1)
+        row, column = tile_place(cube, tile, shape[1])
+        input_gradient_tile(cube, row, column, dz, weight, below, dx, shape, partials, addends)
         tile = int32(tile + blocks)
     return int32(tile - tiles)
 
 
-def below_output(z_below, a_below, row, column, output, rows, n_in):
+def input_gradient_tile(cube, row, column, dz, weight, below, dx, shape, partials, addends):
+    """Do the tile of ``dx`` that begins at ``row, column``."""
+    sums = cuda.local.array(16, real)
+    rows, n_in, n_out = shape
+    z, a = below_output(cube, below, row, column, thread_of_cube(cube), rows, n_in)
+    clear_sums(sums)
+    if begins_wide(dz, n_out) and begins_wide(weight, n_out):
+        add_wide_rows_by_rows(cube, dz, weight, shape, row, column, sums)
+    else:
+        add_rows_by_rows(cube, dz, weight, shape, row, column, sums)
+    add_groups(cube, sums, partials, addends)
+    turn = int32(0)
+    while turn < turns_of_outputs(cube):
+        output = int32(thread_of_cube(cube) + turn * threads_of_cube(cube))
+        i, j = int32(row + row_of_output(cube, output)), int32(column + column_of_output(cube, output))
+        if turn > 0:
+            z, a = below_output(cube, below, row, column, output, rows, n_in)
+        total = total_of(cube, addends, output)
+        if output < outputs_of_tile(cube) and i < rows and j < n_in:
+            store(dx, place_in_matrix(i, n_in, j), total * derivative(z, a))
+        turn = int32(turn + 1)
+
+
+def below_output(cube, below, row, column, output, rows, n_in):
     """Return what g' needs for an output of a tile. The loads are started early and wait together with the others."""
-    i, j = int32(row + row_of_output(output)), int32(column + column_of_output(output))
-    if output < outputs_of_tile() and i < rows and j < n_in:
-        return load_below(z_below, a_below, place_in_matrix(i, n_in, j))
+    i, j = int32(row + row_of_output(cube, output)), int32(column + column_of_output(cube, output))
+    if output < outputs_of_tile(cube) and i < rows and j < n_in:
+        return load_below(below[0], below[1], place_in_matrix(i, n_in, j))
     return real(0), real(0)
 
 
@@ -86,11 +92,11 @@ def load_both(z_below, a_below, place):
     return load(z_below, place), load(a_below, place)
 
 
-def add_wide_rows_by_rows(dz, weight, shape, row, column, sums):
+def add_wide_rows_by_rows(cube, dz, weight, shape, row, column, sums):
     """Add this thread's part of dz W^T, 16 bytes at a time; behind the last row of both comes itself again."""
     left, right, four = cuda.local.array(16, real), cuda.local.array(16, real), cuda.local.array(4, real)
     rows, n_in, n_out = shape
-    i, j, k = row + 4 * cuda.threadIdx.y, column + 4 * cuda.threadIdx.x, int32(4 * cuda.threadIdx.z)
+    i, j, k = row + 4 * cube.row, column + 4 * cube.column, int32(4 * cube.group)
     while k < n_out:
         for m in range(4):
             load_four(dz, place_in_matrix(min(int32(i + m), int32(rows - 1)), n_out, k), four)
@@ -101,58 +107,72 @@ def add_wide_rows_by_rows(dz, weight, shape, row, column, sums):
             for term in range(4):
                 right[4 * term + n] = four[term]
         add_products(left, right, sums)
-        k = int32(k + 4 * cuda.blockDim.z)
+        k = int32(k + 4 * cube.groups)
 
 
-def add_rows_by_rows(dz, weight, shape, row, column, sums):
+def add_rows_by_rows(cube, dz, weight, shape, row, column, sums):
     """Do so number by number."""
     left, right = cuda.local.array(4, real), cuda.local.array(4, real)
     rows, n_in, n_out = shape
-    i, j, k = row + 4 * cuda.threadIdx.y, column + 4 * cuda.threadIdx.x, int32(cuda.threadIdx.z)
+    i, j, k = row + 4 * cube.row, column + 4 * cube.column, cube.group
     while k < n_out:
         for m in range(4):
             left[m] = load(dz, place_in_matrix(min(int32(i + m), int32(rows - 1)), n_out, k))
             right[m] = load_real(weight, place_in_matrix(min(int32(j + m), int32(n_in - 1)), n_out, k))
         add_product(left, right, sums)
-        k = int32(k + cuda.blockDim.z)
+        k = int32(k + cube.groups)
 
 
-def weight_gradient_phase(block, blocks, dz, x, stride, indices, dw, db, shape, scale, offset, addends):
-    """Do this block's tiles of ``dw``, which has ``db`` as one more row: that of an input that is always 1."""
+def weight_gradient_phase(block, blocks, cube, dz, source, target, shape, partials, addends):
+    """Do this block's tiles of the gradients; return the number of its next tile, counted from the last one on.
+
+    The gradient of the bias is one more row of that of the weight: of an input that is always 1. ``target``: (dw, db),
+    whose db is 0 if it is not wanted; ``source``: as in forward_phase; ``shape``: (rows, n_in, n_out).
+    """
+    n_rows = int32(shape[1] + 1) if target[1] != 0 else shape[1]
+    tile, tiles = int32(block), tiles_of(cube, n_rows, shape[2])
+    while tile < tiles:
+        row, column = tile_place(cube, tile, shape[2])
+        weight_gradient_tile(cube, row, column, dz, source, target, n_rows, shape, partials, addends)
+        tile = int32(tile + blocks)
+    return int32(tile - tiles)
+
+
+def weight_gradient_tile(cube, row, column, dz, source, target, n_rows, shape, partials, addends):
+    """Do the tile of the gradients that begins at ``row, column``."""
     sums = cuda.local.array(16, real)
     _, n_in, n_out = shape
-    n_rows = int32(n_in + 1) if db != 0 else n_in
-    is_wide = begins_wide(dz, n_out) and begins_wide(x, stride) and (n_in & 3) == 0
-    tile, tiles = block, tiles_of(n_rows, n_out)
-    while tile < tiles:
-        row, column = tile_place(tile, n_out)
-        clear_sums(sums)
-        if is_wide:
-            add_wide_columns_by_columns(dz, x, stride, indices, shape, scale, offset, row, column, sums)
-        else:
-            add_columns_by_columns(dz, x, stride, indices, shape, scale, offset, row, column, sums)
-        add_groups(sums, addends)
-        turn = int32(0)
-        while turn < turns_of_outputs():
-            output = int32(thread_of_cube() + turn * threads_of_cube())
-            i, j = int32(row + row_of_output(output)), int32(column + column_of_output(output))
-            total = total_of(addends, output)
-            if output < outputs_of_tile() and i < n_rows and j < n_out:
-                is_weight = i < n_in
-                place = place_in_matrix(i if is_weight else int32(0), n_out, j)
-                store_real(dw if is_weight else db, place, total)
-            turn = int32(turn + 1)
-        tile = int32(tile + blocks)
+    clear_sums(sums)
+    if begins_wide(dz, n_out) and begins_wide(source[0], source[1]) and (n_in & 3) == 0:
+        add_wide_columns_by_columns(cube, dz, source, shape, row, column, sums)
+    else:
+        add_columns_by_columns(cube, dz, source, shape, row, column, sums)
+    add_groups(cube, sums, partials, addends)
+    turn = int32(0)
+    while turn < turns_of_outputs(cube):
+        output = int32(thread_of_cube(cube) + turn * threads_of_cube(cube))
+        i, j = int32(row + row_of_output(cube, output)), int32(column + column_of_output(cube, output))
+        total = total_of(cube, addends, output)
+        if output < outputs_of_tile(cube) and i < n_rows and j < n_out:
+            is_weight = i < n_in
+            keep_gradient(target, is_weight, place_in_matrix(i if is_weight else int32(0), n_out, j), total)
+        turn = int32(turn + 1)
 
 
-def add_wide_columns_by_columns(dz, x, stride, indices, shape, scale, offset, row, column, sums):
+def store_gradient(target, is_weight, place, total):
+    """Write an element of dw or db."""
+    store_real(target[0] if is_weight else target[1], place, total)
+
+
+def add_wide_columns_by_columns(cube, dz, source, shape, row, column, sums):
     """Add this thread's part of x^T dz, 16 bytes at a time, and of the sum of dz in the row ``n_in``."""
     left, right = cuda.local.array(16, real), cuda.local.array(16, real)
     rows, n_in, n_out = shape
-    i, j = int32(row + 4 * cuda.threadIdx.y), min(int32(column + 4 * cuda.threadIdx.x), int32(n_out - 4))
+    x, stride, indices, scale, offset = source
+    i, j = int32(row + 4 * cube.row), min(int32(column + 4 * cube.column), int32(n_out - 4))
     has_inputs, i = i < n_in, min(i, int32(n_in - 4))
     scale, offset = (scale, offset) if has_inputs else (real(0), real(1))
-    k, in_fours = int32(4 * cuda.threadIdx.z), int32(rows & -4)
+    k, in_fours = int32(4 * cube.group), int32(rows & -4)
     while k < in_fours:
         for m in range(4):
             load_four(dz, place_in_matrix(int32(k + m), n_out, j), right[4 * m : 4 * m + 4])
@@ -160,38 +180,43 @@ def add_wide_columns_by_columns(dz, x, stride, indices, shape, scale, offset, ro
             load_four_inputs(x, place, scale, offset, left[4 * m : 4 * m + 4])
         inputs_or_ones(has_inputs, left)
         add_products(left, right, sums)
-        k = int32(k + 4 * cuda.blockDim.z)
-    k = int32(in_fours + cuda.threadIdx.z)
+        k = int32(k + 4 * cube.groups)
+    k = int32(in_fours + cube.group)
     while k < rows:
         load_four(dz, place_in_matrix(k, n_out, j), right[:4])
         load_four_inputs(x, row_place(indices, k, stride) + i, scale, offset, left[:4])
         inputs_or_ones(has_inputs, left)
         add_product(left, right, sums)
-        k = int32(k + cuda.blockDim.z)
+        k = int32(k + cube.groups)
 
 
-def add_columns_by_columns(dz, x, stride, indices, shape, scale, offset, row, column, sums):
+def add_columns_by_columns(cube, dz, source, shape, row, column, sums):
     """Do so number by number."""
     left, right = cuda.local.array(4, real), cuda.local.array(4, real)
     rows, n_in, n_out = shape
-    i, j, k = row + 4 * cuda.threadIdx.y, column + 4 * cuda.threadIdx.x, int32(cuda.threadIdx.z)
+    x, stride, indices, scale, offset = source
+    i, j, k = row + 4 * cube.row, column + 4 * cube.column, cube.group
     while k < rows:
         start = row_place(indices, k, stride)
         for m in range(4):
             left[m] = load_input(x, start + i + m, scale, offset) if int32(i + m) < n_in else real(1)
             right[m] = load(dz, place_in_matrix(k, n_out, min(int32(j + m), int32(n_out - 1))))
         add_product(left, right, sums)
-        k = int32(k + cuda.blockDim.z)
+        k = int32(k + cube.groups)
+
+
+STORE = {"keep_gradient": "store_gradient"}
+"""What becomes of a gradient."""
 
 
 def _backward(name):
     loads = "load_both" if name in activations.KEEPS_Z else "load_a"
     loads = "load_nothing" if name == "identity" else loads
-    return dense_backward, {"load_below": loads, "derivative": f"{name}_derivative", **BATCH}
+    return dense_backward, {"load_below": loads, "derivative": f"{name}_derivative", **BATCH, **STORE}
 
 
 def _backward_gathered(source):
-    return dense_backward_gathered, SOURCE
+    return dense_backward_gathered, SOURCE | STORE
 
 
 TEMPLATES = (
@@ -201,9 +226,12 @@ TEMPLATES = (
     below_output,
     add_wide_rows_by_rows,
     add_rows_by_rows,
+    input_gradient_tile,
     input_gradient_phase,
     add_wide_columns_by_columns,
     add_columns_by_columns,
+    store_gradient,
+    weight_gradient_tile,
     weight_gradient_phase,
 )
 KINDS = {

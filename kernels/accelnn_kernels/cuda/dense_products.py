@@ -1,68 +1,94 @@
 """What the kernels of dense layers are made of: tiles of a product, and the sums of a tile over a block.
 
-A block does tiles of ``4 * blockDim.y`` rows and ``4 * blockDim.x`` columns, both powers of two and at most 32. A
-thread has 4 x 4 outputs of one of ``blockDim.z`` groups, and a group every ``blockDim.z``-th four of the terms of each
-sum. So no two groups need the same numbers: they go from global memory straight to registers, no thread waits for
-another before the end, and what hides the latency are the loads of all threads at once, eight of 16 bytes each. The
-sums of the groups are then added in shared memory, always in the same order.
+The threads of a block are a cube. It does tiles of four rows for each of its lanes over rows and four columns for each
+of its lanes over columns. A thread has 4 x 4 outputs of one of the groups, and of G groups each has every G-th four of
+the terms of each sum. So no two groups need the same numbers: they go from global memory straight to registers, no
+thread waits for another before the end, and what hides the latency are the loads of all threads at once, eight of 16
+bytes each. The sums of the groups are then added in shared memory, always in the same order.
 
-Where rows do not begin at multiples of 16 bytes, a group has every ``blockDim.z``-th term, read number by number.
+Where rows do not begin at multiples of 16 bytes, a group has every G-th term, read number by number.
 """
 
 from __future__ import annotations
 
-
-def thread_of_cube():
-    """Return the number of this thread in its block of three directions."""
-    return int32((cuda.threadIdx.z * cuda.blockDim.y + cuda.threadIdx.y) * cuda.blockDim.x + cuda.threadIdx.x)
+from typing import NamedTuple
 
 
-def threads_of_cube():
+class Cube(NamedTuple):
+    """How the threads of a block share out a tile, and which of them this thread is.
+
+    ``columns`` and ``rows``: lanes over the columns and the rows of a tile, powers of two whose logarithms are
+    ``column_bits`` and ``row_bits``; ``groups`` over the terms of its sums. ``column, row, group``: this thread's.
+    """
+
+    column: int
+    row: int
+    group: int
+    columns: int
+    rows: int
+    groups: int
+    column_bits: int
+    row_bits: int
+
+
+def launched_cube():
+    """Return the cube that the launch has: its blocks have three directions."""
+    columns, rows = int32(cuda.blockDim.x), int32(cuda.blockDim.y)
+    place = int32(cuda.threadIdx.x), int32(cuda.threadIdx.y), int32(cuda.threadIdx.z)
+    return Cube(*place, columns, rows, int32(cuda.blockDim.z), bits_of(columns), bits_of(rows))
+
+
+def bits_of(lanes):
+    """Return the logarithm of 1, 2, 4 or 8 lanes: a shift takes less than a division."""
+    return int32(0 + (lanes > 1) + (lanes > 2) + (lanes > 4))
+
+
+def thread_of_cube(cube):
+    """Return the number of this thread in its block."""
+    return int32((((cube.group << cube.row_bits) + cube.row) << cube.column_bits) + cube.column)
+
+
+def threads_of_cube(cube):
     """Return the number of threads of the block."""
-    return int32(cuda.blockDim.x * cuda.blockDim.y * cuda.blockDim.z)
+    return int32(cube.groups << (cube.row_bits + cube.column_bits))
 
 
-def tile_bits(lanes):
-    """Return the logarithm of the length of a tile with 1, 2, 4 or 8 lanes: a shift takes less than a division."""
-    return int32(2 + (lanes > 1) + (lanes > 2) + (lanes > 4))
+def tiles_along(size, bits):
+    """Return how many tiles with 2^bits lanes cover ``size`` rows or columns."""
+    return int32((size + (4 << bits) - 1) >> (2 + bits))
 
 
-def tiles_along(size, lanes):
-    """Return how many tiles cover ``size`` rows or columns."""
-    return int32(int32(size + 4 * lanes - 1) >> tile_bits(lanes))
-
-
-def tiles_of(rows, columns):
+def tiles_of(cube, rows, columns):
     """Return how many tiles cover an output of this shape."""
-    return int32(tiles_along(rows, cuda.blockDim.y) * tiles_along(columns, cuda.blockDim.x))
+    return int32(tiles_along(rows, cube.row_bits) * tiles_along(columns, cube.column_bits))
 
 
-def tile_place(tile, columns):
+def tile_place(cube, tile, columns):
     """Return the first row and the first column of a tile of an output with so many columns."""
-    across = tiles_along(columns, cuda.blockDim.x)
+    across = tiles_along(columns, cube.column_bits)
     down = int32(word(tile) // word(across))
-    return int32(down * (4 * cuda.blockDim.y)), int32((tile - down * across) * (4 * cuda.blockDim.x))
+    return int32(down * (4 * cube.rows)), int32((tile - down * across) * (4 * cube.columns))
 
 
-def row_of_output(output):
+def row_of_output(cube, output):
     """Return the row of an output in its tile; a tile's outputs are numbered row by row."""
-    return int32(output >> tile_bits(cuda.blockDim.x))
+    return int32(output >> (2 + cube.column_bits))
 
 
-def column_of_output(output):
+def column_of_output(cube, output):
     """Return its column."""
-    return int32(output & (4 * cuda.blockDim.x - 1))
+    return int32(output & (4 * cube.columns - 1))
 
 
-def outputs_of_tile():
+def outputs_of_tile(cube):
     """Return the number of outputs of a tile."""
-    return int32(16 * cuda.blockDim.x * cuda.blockDim.y)
+    return int32(16 << (cube.row_bits + cube.column_bits))
 
 
-def turns_of_outputs():
+def turns_of_outputs(cube):
     """Return in how many turns the threads do all outputs of a tile."""
-    groups = cuda.blockDim.z
-    return int32(16 >> int32((groups > 1) + (groups > 2) + (groups > 4) + (groups > 8)))
+    groups = cube.groups
+    return int32(16 >> int32(0 + (groups > 1) + (groups > 2) + (groups > 4) + (groups > 8)))
 
 
 def place_in_matrix(row, columns, column):
@@ -143,9 +169,9 @@ def add_products(left, right, sums):
         add_product(left[4 * k : 4 * k + 4], right[4 * k : 4 * k + 4], sums)
 
 
-def slices_of_groups():
+def slices_of_groups(cube):
     """Return in how many slices the groups are added: 16 groups each, all slices at the same time."""
-    return max(int32(1), int32(cuda.blockDim.z >> 4))
+    return max(int32(1), int32(cube.groups >> 4))
 
 
 def sum_of_some(values, first, step, count):
@@ -157,45 +183,45 @@ def sum_of_some(values, first, step, count):
     return total
 
 
-def add_groups(sums, addends):
+def add_groups(cube, sums, partials, addends):
     """Add the sums of the groups; afterwards every output is a sum of ``slices_of_groups()`` addends.
 
-    All threads of the block have to come here. Neighbouring threads use neighbouring banks of the shared memory: each
-    of a thread's 16 sums has a row of its own, with as many unused places at its end as the block has columns. Places
-    are unsigned numbers, or code would be made for negative ones.
+    ``partials`` and ``addends`` are shared arrays. All threads of the block have to come here. Neighbouring threads use
+    neighbouring banks of the shared memory: each of a thread's 16 sums has a row of its own, with as many unused places
+    at its end as the block has columns, or 8. Places are unsigned numbers, or code would be made for negative ones.
     """
-    partials = cuda.shared.array(dense_partials, real)
-    me, lanes = thread_of_cube(), int32(cuda.blockDim.x * cuda.blockDim.y)
-    stride = int32(threads_of_cube() + cuda.blockDim.x)
+    me, bits = thread_of_cube(cube), cube.row_bits + cube.column_bits
+    stride = int32(threads_of_cube(cube) + min(cube.columns, int32(8)))
     for v in range(16):
         partials[word(v * stride + me)] = sums[v]
     cuda.syncthreads()
-    share, slice_bits = min(int32(16), cuda.blockDim.z), tile_bits(cuda.blockDim.x) + tile_bits(cuda.blockDim.y)
-    turn = int32(0)
-    while turn < turns_of_outputs():
-        item = int32(me + turn * threads_of_cube())
-        place = place_of_partial(int32(item & (outputs_of_tile() - 1)), stride)
-        place = int32(place + int32(item >> slice_bits) * share * lanes)
-        addends[word(item)] = sum_of_some(partials, place, lanes, share)
+    share, turn = min(int32(16), cube.groups), int32(0)
+    while turn < turns_of_outputs(cube):
+        item = int32(me + turn * threads_of_cube(cube))
+        place = place_of_partial(cube, int32(item & (outputs_of_tile(cube) - 1)), stride)
+        place = int32(place + ((int32(item >> (4 + bits)) * share) << bits))
+        addends[word(item)] = sum_of_some(partials, place, int32(1 << bits), share)
         turn = int32(turn + 1)
     cuda.syncthreads()
 
 
-def place_of_partial(output, stride):
+def place_of_partial(cube, output, stride):
     """Return where the first group's sum for an output lies."""
-    row, column = row_of_output(output), column_of_output(output)
-    return int32((4 * (row & 3) + (column & 3)) * stride + (row >> 2) * cuda.blockDim.x + (column >> 2))
+    row, column = row_of_output(cube, output), column_of_output(cube, output)
+    return int32((4 * (row & 3) + (column & 3)) * stride + ((row >> 2) << cube.column_bits) + (column >> 2))
 
 
-def total_of(addends, output):
+def total_of(cube, addends, output):
     """Return the sum for an output, after :func:`add_groups`; for a number past the last output, that of another."""
-    return sum_of_some(addends, output & (outputs_of_tile() - 1), outputs_of_tile(), slices_of_groups())
+    outputs = outputs_of_tile(cube)
+    return sum_of_some(addends, output & (outputs - 1), outputs, slices_of_groups(cube))
 
 
 TEMPLATES = (
+    launched_cube,
+    bits_of,
     thread_of_cube,
     threads_of_cube,
-    tile_bits,
     tiles_along,
     tiles_of,
     tile_place,
