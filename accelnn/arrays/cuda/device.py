@@ -86,8 +86,19 @@ class Device(Protocol):
         """Wait, and return the first ``size`` elements of a vector as a host array."""
         ...
 
-    def launch(self, kernel: Any, arguments: tuple[float, ...]) -> None:
-        """Start a kernel, an ``accelnn_kernels.cuda.catalog.CudaKernel``."""
+    def cooperative_shape(self, threads: int) -> tuple[int, int]:
+        """Return how many blocks of a launch may wait for each other, and of how many threads, at most ``threads``.
+
+        0 blocks where none may.
+        """
+        ...
+
+    def launch(self, kernel: Any, arguments: tuple[float, ...], *, cooperative: bool = False) -> None:
+        """Start a kernel, an ``accelnn_kernels.cuda.catalog.CudaKernel``.
+
+        cooperative: its blocks wait for each other, so all of them have to find room at the same time. Raises
+        BackendError if they do not.
+        """
         ...
 
     def gemm(self, product: Gemm) -> None:
@@ -184,12 +195,25 @@ class CudaDevice:
             self._stream.synchronize()
         return values
 
-    def launch(self, kernel: Any, arguments: tuple[float, ...]) -> None:
+    def cooperative_shape(self, threads: int) -> tuple[int, int]:
+        """Return a block for each multiprocessor: so much room there is, whatever a kernel needs."""
+        runtime = self._cupy.cuda.runtime
+        with self._backend.active():
+            device = runtime.getDevice()
+            is_possible = runtime.deviceGetAttribute(runtime.cudaDevAttrCooperativeLaunch, device)
+            count = runtime.deviceGetAttribute(runtime.cudaDevAttrMultiProcessorCount, device)
+        return (int(count) if is_possible else 0), threads
+
+    def launch(self, kernel: Any, arguments: tuple[float, ...], *, cooperative: bool = False) -> None:
         """Start a kernel."""
         grid, block = kernel.launch_shape(*arguments)
         typed = tuple(dtype.type(value) for dtype, value in zip(kernel.argument_dtypes, arguments, strict=True))
         with self._backend.active():
-            self._function(kernel)(grid, block, typed, stream=self._stream)
+            function = self._function(kernel)
+            try:
+                function(grid, block, typed, stream=self._stream, enable_cooperative_groups=cooperative)
+            except (RuntimeError, ValueError) as error:
+                raise BackendError(f"kernel {kernel.name} could not be launched: {error}") from error
 
     def gemm(self, product: Gemm) -> None:
         """Start a matrix product."""

@@ -1,16 +1,16 @@
-"""The captured runner: the step is recorded once as a CUDA graph, and replayed for every mini-batch."""
+"""The captured runner: steps are told to the device once, and then started for many mini-batches at a time."""
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable, Iterator
-from typing import Any
+import logging
+from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 from accelnn_kernels.losses import MEAN_OVER_OUTPUTS
 from accelnn_kernels.optimizers import N_HYPER
 
-from accelnn.arrays.cuda.device import Device, Graph, cuda_device
+from accelnn.arrays.cuda.device import Device, cuda_device
 from accelnn.arrays.typing import Array
 from accelnn.errors import BackendError
 from accelnn.network.losses import resolve_loss
@@ -18,36 +18,39 @@ from accelnn.network.network import Network
 from accelnn.training.data import TrainingData
 from accelnn.training.objective import USUAL, Objective
 from accelnn.training.optimizers import Optimizer
-from accelnn.training.runners import captured_operations, step
+from accelnn.training.runners import step
+from accelnn.training.runners.captured_graphs import GraphSteps, bind_steps
 from accelnn.training.runners.device_data import place_rows
 from accelnn.training.runners.device_memory import DeviceMemory
 from accelnn.training.runners.device_net import DeviceNet, Inputs, Targets, Updates
 from accelnn.training.runners.fused_layers import can_be_fused
 from accelnn.training.runners.lowering import lower_into
+from accelnn.training.runners.persistent import PersistentSteps, why_not_persistent
 from accelnn.training.runners.precision import ELEMENTS
 
 TABLE_STEPS = 4096
 """Steps whose hyperparameters, keys and losses have a place on the device; a longer chunk goes in several tables."""
 
-STEPS_OF_GRAPHS = (16, 4, 1)
-"""Steps that are recorded together: starting a graph costs the host about as much as the device needs for one step.
-
-The smaller ones are for what is left of a chunk.
-"""
-
 RESIDENT_SHARE = 0.6
 """The part of the free memory that the data may take; the rest is for the batch and for other programs."""
 
 
-def bind_steps(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of :mod:`accelnn.training.runners.step` whose operations are those of a device."""
-    scope = dict(vars(captured_operations))
-    scope["train_step"] = types.FunctionType(step.train_step.__code__, scope)
-    return types.FunctionType(function.__code__, scope)
+logger = logging.getLogger("accelnn")
+
+
+class Steps(Protocol):
+    """Starts training steps whose tables, rows and weights lie on a device."""
+
+    def start(self, inputs: Inputs, rows: int, place: tuple[int, int], n_steps: int) -> None:
+        """Start ``n_steps`` steps of ``rows`` rows each; the host does not wait.
+
+        place: where the first of them begins, its number in the tables and its first row of the epoch.
+        """
+        ...
 
 
 class CapturedRunner:
-    """Trains through CUDA graphs; see :class:`accelnn.training.runners.choice.Runner`.
+    """Trains through CUDA graphs or a persistent kernel; see :class:`accelnn.training.runners.choice.Runner`.
 
     precision: of matrix products, see :mod:`.precision`. device: where the network's arena lies; by
     default that of its backend.
@@ -71,9 +74,7 @@ class CapturedRunner:
         self.device = device or cuda_device(network.backend)
         self.device.synchronize()  # the weights come from another stream
         self._n_rows = len(data)
-        self._graphs: dict[tuple[int, int, int], Graph] = {}
         self._kept: list[Array] = [data.x]
-        self._record_steps = bind_steps(step.train_steps)
         self._place_tables()
         formula = resolve_loss(loss)
         free = int(RESIDENT_SHARE * self.device.free_bytes())
@@ -88,7 +89,7 @@ class CapturedRunner:
             penalty_per_row=objective.penalty_per_row,
         )  # fmt: skip
         self.net.fused = can_be_fused(self.net)
-        self._graph(self.net.inputs, self.net.rows, 1)
+        self.steps = self._choose_steps()
 
     def begin_epoch(self, permutation: np.ndarray) -> None:
         """Use ``permutation``, int64 (n_rows,), as the order of the rows from now on."""
@@ -110,50 +111,31 @@ class CapturedRunner:
             part = slice(start - first, stop - first)
             self._fill_tables(start, hyper[part], dropout_keys[part])
             for piece in self._rows.pieces(start, stop):
-                self._start_steps(piece.first, piece.last, piece.inputs)
+                self._start_steps(piece.first, piece.last, start, piece.inputs)
             losses[part] = self.device.download(self._losses, stop - start)
         return losses
 
-    def _start_steps(self, first: int, last: int, inputs: Inputs) -> None:
-        """Replay graphs for the steps [first, last); a last, partial batch has a graph of its own."""
-        n_full = max(0, min(last, self._n_rows // self._batch_size) - first)
-        left = n_full
-        for n_steps in STEPS_OF_GRAPHS:
-            for _ in range(left // n_steps):
-                self._graph(inputs, self._batch_size, n_steps).replay()
-            left %= n_steps
-        if first + n_full < last:
-            self._graph(inputs, self._n_rows % self._batch_size, 1).replay()
-
-    def _graph(self, inputs: Inputs, rows: int, n_steps: int) -> Graph:
-        """Return the graph of ``n_steps`` steps of ``rows`` rows from these inputs; recorded at its first use."""
-        key = inputs.x, rows, n_steps
-        if key not in self._graphs:
-            self.net.inputs, self.net.rows = inputs, rows
-            if not any(known[:2] == key[:2] for known in self._graphs):
-                self._run_once()
-            self._graphs[key] = self.device.record(lambda: self._launch(n_steps))
-        return self._graphs[key]
-
-    def _launch(self, n_steps: int) -> None:
-        self._record_steps(self.net, 0, n_steps, np.empty(n_steps))
-        self.net.start("advance", "", self.net.cursor, n_steps, n_steps * self.net.rows)
-
-    def _run_once(self) -> None:
-        """Run a step outside a graph, so that everything it needs is loaded, and undo what it did."""
+    def _choose_steps(self) -> Steps:
+        """Return the persistent kernel where it can do the steps, else graphs."""
+        reason = why_not_persistent(self.net)
+        if reason is None:
+            try:
+                return PersistentSteps(self.net)
+            except BackendError as error:
+                reason = str(error)
+        logger.debug("the steps are CUDA graphs, not a persistent kernel: %s", reason)
         arena = self._network.arena
         changed = [arena.values, arena.gradients, arena.state, *self._moments, self._cursor, self._losses]
-        self.device.synchronize()
-        with self._network.backend.active():
-            before = [array.copy() for array in changed]
-        self.device.synchronize()
-        self._launch(1)
-        self.device.synchronize()
-        with self._network.backend.active():
-            for array, kept in zip(changed, before, strict=True):
-                array[...] = kept
-        self.device.synchronize()
-        self.net.copy_parameters()
+        return GraphSteps(self.net, self._network.backend, changed)
+
+    def _start_steps(self, first: int, last: int, table_start: int, inputs: Inputs) -> None:
+        """Start the steps [first, last) of the epoch; a last, partial batch is a step of another shape."""
+        n_full = max(0, min(last, self._n_rows // self._batch_size) - first)
+        place = first - table_start, first * self._batch_size
+        self.steps.start(inputs, self._batch_size, place, n_full)
+        if first + n_full < last:
+            place = place[0] + n_full, place[1] + n_full * self._batch_size
+            self.steps.start(inputs, self._n_rows % self._batch_size, place, 1)
 
     def _place_tables(self) -> None:
         real, n_keys = self._network.dtype, 2 * self._network.n_dropout

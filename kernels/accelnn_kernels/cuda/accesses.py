@@ -49,6 +49,50 @@ def compiled_add(intrinsic: Any) -> Any:
     return add_to_counter
 
 
+def compiled_arrivals(intrinsic: Any) -> dict[str, Any]:
+    """Return ``arrive`` and ``count_arrivals``, see :func:`accelnn_kernels.cuda.target.arrivals`.
+
+    They are instructions of the memory model (PTX ISA, "Memory Consistency Model"), which LLVM has no name for: a
+    release and an acquire, of what is then visible to the whole device.
+    """
+
+    @intrinsic
+    def arrive(typing_context, address):
+        def codegen(context, builder, signature, values):
+            kind = ir.FunctionType(ir.VoidType(), [_INT[8]])
+            builder.asm(kind, "red.release.gpu.global.add.u64 [$0], 1;", "l,~{memory}", values, True)
+            return context.get_dummy_value()
+
+        return types.void(types.int64), codegen
+
+    @intrinsic
+    def count_arrivals(typing_context, address):
+        def codegen(context, builder, signature, values):
+            kind = ir.FunctionType(_INT[8], [_INT[8]])
+            return builder.asm(kind, "ld.acquire.gpu.global.u64 $0, [$1];", "=l,l,~{memory}", values, True)
+
+        return types.int64(types.int64), codegen
+
+    return {"arrive": arrive, "count_arrivals": count_arrivals}
+
+
+def compiled_thread(intrinsic: Any) -> Any:
+    """Return ``own_thread()``, threadIdx.x as a number that the compiler does not keep.
+
+    What it computes from a number that never changes it computes once, ahead of all loops; in a kernel with many loops
+    these results fill the registers.
+    """
+
+    @intrinsic
+    def own_thread(typing_context):
+        def codegen(context, builder, signature, values):
+            return builder.asm(ir.FunctionType(_INT[4], []), "mov.u32 $0, %tid.x;", "=r", [], True)
+
+        return types.int32(), codegen
+
+    return own_thread
+
+
 def _loader(element):
     def load(typing_context, address, index):
         def codegen(context, builder, signature, values):

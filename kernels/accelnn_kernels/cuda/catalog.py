@@ -32,6 +32,7 @@ import numpy as np
 from accelnn_kernels import activations, compiler, dropout, losses, notice, optimizers
 from accelnn_kernels.compiler import bind
 from accelnn_kernels.cuda import dense_products, dense_shapes, kinds, shapes, target
+from accelnn_kernels.cuda import losses as device_losses
 from accelnn_kernels.cuda.shapes import real_of, width_of
 
 logger = logging.getLogger("accelnn")
@@ -58,10 +59,13 @@ class Launch(NamedTuple):
 class CudaKernel:
     """A bound template and its machine code for the compute capabilities that were asked for."""
 
-    def __init__(self, function: Callable, kind: str, element: str, variant: str = "") -> None:
+    def __init__(
+        self, function: Callable, kind: str, element: str, variant: str = "", kind_of: shapes.Kind | None = None
+    ) -> None:
+        rules = kind_of or kinds.KINDS[kind]
         self.python = function
         self.kind, self.element = kind, element
-        self._shape = kinds.KINDS[kind].other_shapes.get(variant, kinds.KINDS[kind].shape)
+        self._shape, self._max_threads = rules.other_shapes.get(variant, rules.shape), rules.max_threads
         self.parameters: tuple[str, ...] = function.__code__.co_varnames[: function.__code__.co_argcount]
 
     @property
@@ -81,8 +85,7 @@ class CudaKernel:
 
     def ptx(self, compute_capability: tuple[int, int]) -> str:
         """Return the PTX for a compute capability, e.g. (9, 0); the entry is called ``kernel``."""
-        max_threads = kinds.KINDS[self.kind].max_threads
-        return target.compile_ptx(self.python, self.argument_dtypes, compute_capability, max_threads)
+        return target.compile_ptx(self.python, self.argument_dtypes, compute_capability, self._max_threads)
 
     def assembled(self, compute_capability: tuple[int, int]) -> target.Assembled:
         """Compile and assemble, without the cache."""
@@ -110,17 +113,20 @@ def cuda_kernel(kind: str, variant: str, element: str) -> CudaKernel:
     Kinds and variants are those of the CPU's catalog, and those of :mod:`accelnn_kernels.cuda.dense`: activations,
     dtypes of the data, or both as ``"relu.uint8"``.
     """
-    scope = _scope(element)
+    scope = new_scope(element)
     template, formulas = kinds.KINDS[kind].template(variant)
     if kind in kinds.GATHERING:
-        source = variant.rpartition(".")[2]
-        scope |= target.accesses(source, "_source")
-        scope |= {"source_width": width_of(source), "source_type": np.dtype(source).type}
+        scope |= names_of_source(variant.rpartition(".")[2])
     scope |= {name: scope[formula] for name, formula in formulas.items()}
     return CudaKernel(bind(template, scope, f"{kind}.{variant}.{element}"), kind, element, variant)
 
 
-def _scope(element: str) -> dict[str, Any]:
+def names_of_source(source: str) -> dict[str, Any]:
+    """Return the names in templates that read rows of the data of this dtype."""
+    return target.accesses(source, "_source") | {"source_width": width_of(source), "source_type": np.dtype(source).type}
+
+
+def new_scope(element: str) -> dict[str, Any]:
     """Return what a kernel finds its names in.
 
     Every kernel has its own: the simulator exchanges the module ``cuda`` in the kernel's own dictionary, and the
@@ -147,6 +153,7 @@ def _names(element: str) -> dict[str, Any]:
         "block_threads": shapes.THREADS,
         "add_to_counter": target.add_to_counter(),
         "Cube": dense_products.Cube,
+        "RowThreads": device_losses.RowThreads,
         "smallest_moment": optimizers.SMALLEST_MOMENT[real],
         **target.accesses(element),
         **target.accesses(real, "_real"),

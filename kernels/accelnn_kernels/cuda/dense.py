@@ -55,7 +55,6 @@ def forward_tile(cube, row, column, source, weight, bias, out, shape, partials, 
     """Do the tile of ``a`` that begins at ``row, column``."""
     sums, shift = cuda.local.array(16, real), cuda.local.array(4, real)
     rows, n_in, n_out = shape
-    z, a = out
     load_bias_of_tile(cube, bias, int32(column + 4 * cube.column), n_out, shift)
     clear_sums(sums)
     if begins_wide(source[0], source[1]) and begins_wide(weight, n_out) and (n_in & 3) == 0:
@@ -70,7 +69,7 @@ def forward_tile(cube, row, column, source, weight, bias, out, shape, partials, 
         i, j = int32(row + row_of_output(cube, output)), int32(column + column_of_output(cube, output))
         total = total_of(cube, addends, output)
         if output < outputs_of_tile(cube) and i < rows and j < n_out:
-            keep_output(z, a, place_in_matrix(i, n_out, j), total)
+            keep_output(out, place_in_matrix(i, n_out, j), total)
         turn = int32(turn + 1)
 
 
@@ -131,15 +130,15 @@ def add_rows_by_weight(cube, source, weight, shape, row, column, sums):
         k = int32(k + cube.groups)
 
 
-def keep_activation(z, a, place, value):
+def keep_activation(out, place, value):
     """Write an output."""
-    store(a, place, activation(value))
+    store(out[1], place, activation(value))
 
 
-def keep_both(z, a, place, value):
+def keep_both(out, place, value):
     """Write an output and what it was computed from."""
-    store(z, place, value)
-    store(a, place, activation(value))
+    store(out[0], place, value)
+    store(out[1], place, activation(value))
 
 
 BATCH = {

@@ -64,7 +64,7 @@ def input_gradient_tile(cube, row, column, dz, weight, below, dx, shape, partial
             z, a = below_output(cube, below, row, column, output, rows, n_in)
         total = total_of(cube, addends, output)
         if output < outputs_of_tile(cube) and i < rows and j < n_in:
-            store(dx, place_in_matrix(i, n_in, j), total * derivative(z, a))
+            keep_input_gradient(dx, place_in_matrix(i, n_in, j), total * derivative(z, a))
         turn = int32(turn + 1)
 
 
@@ -159,6 +159,11 @@ def weight_gradient_tile(cube, row, column, dz, source, target, n_rows, shape, p
         turn = int32(turn + 1)
 
 
+def store_input_gradient(dx, place, value):
+    """Write an element of dx."""
+    store(dx, place, value)
+
+
 def store_gradient(target, is_weight, place, total):
     """Write an element of dw or db."""
     store_real(target[0] if is_weight else target[1], place, total)
@@ -205,8 +210,8 @@ def add_columns_by_columns(cube, dz, source, shape, row, column, sums):
         k = int32(k + cube.groups)
 
 
-STORE = {"keep_gradient": "store_gradient"}
-"""What becomes of a gradient."""
+STORE = {"keep_gradient": "store_gradient", "keep_input_gradient": "store_input_gradient"}
+"""What becomes of gradients."""
 
 
 def _backward(name):
@@ -230,6 +235,7 @@ TEMPLATES = (
     input_gradient_phase,
     add_wide_columns_by_columns,
     add_columns_by_columns,
+    store_input_gradient,
     store_gradient,
     weight_gradient_tile,
     weight_gradient_phase,

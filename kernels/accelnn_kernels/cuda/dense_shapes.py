@@ -17,10 +17,10 @@ rows of pixels; none of them was measured yet.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from accelnn_kernels.cuda.shapes import Shape, real_of, width_of
+from accelnn_kernels.cuda.shapes import Shape, power_of_two, real_of, width_of
 
 THREADS_OF_WIDTH = 128
 """Threads of a block per element of a wide access: 512 for float32; of float64, half as many fill the shared memory."""
@@ -77,19 +77,24 @@ def _terms_of_a_step(n_in: int, n_out: int) -> int:
 
 def _shape(products: list[tuple[int, int, int]], of_a_step: int, element: str) -> Shape:
     """Return the shape for products of (rows, columns, terms): as many groups as the longest sum has steps, or fit."""
-    lanes = _lanes(products)
+    outputs = [product[:2] for product in products]
+    lanes = lanes_of_tile(outputs, MIN_TILES * len(products))
     terms = max(product[2] for product in products)
     room = THREADS_OF_WIDTH * width_of(real_of(element)) // (lanes[0] * lanes[1])
-    groups = min(room, MAX_GROUPS, _power_of_two(-(-terms // of_a_step)))
-    return (max(1, min(_tiles(products, lanes), MAX_BLOCKS)),), (lanes[1], lanes[0], groups)
+    groups = min(room, MAX_GROUPS, power_of_two(-(-terms // of_a_step)))
+    return (max(1, min(_tiles(outputs, lanes), MAX_BLOCKS)),), (
+        lanes[1],
+        lanes[0],
+        groups,
+    )
 
 
-def _lanes(products: list[tuple[int, int, int]]) -> tuple[int, int]:
-    """Return (over rows, over columns) the lanes of the largest tile of which there are enough."""
-    rows, columns = (max(product[axis] for product in products) for axis in (0, 1))
-    down = min(MAX_LANES, _power_of_two(-(-rows // 4)))
-    across = min(MAX_LANES, max(MIN_COLUMN_LANES, _power_of_two(-(-columns // 4))))
-    while _tiles(products, (down, across)) < MIN_TILES * len(products) and (down, across) != (1, MIN_COLUMN_LANES):
+def lanes_of_tile(shapes: Sequence[tuple[int, int]], least: int) -> tuple[int, int]:
+    """Return (over rows, over columns) the lanes of the largest tile of which ``shapes`` have ``least`` together."""
+    rows, columns = (max(shape[axis] for shape in shapes) for axis in (0, 1))
+    down = min(MAX_LANES, power_of_two(-(-rows // 4)))
+    across = min(MAX_LANES, max(MIN_COLUMN_LANES, power_of_two(-(-columns // 4))))
+    while _tiles(shapes, (down, across)) < least and (down, across) != (1, MIN_COLUMN_LANES):
         if across >= down and across > MIN_COLUMN_LANES:
             across //= 2
         else:
@@ -97,12 +102,7 @@ def _lanes(products: list[tuple[int, int, int]]) -> tuple[int, int]:
     return down, across
 
 
-def _tiles(products: list[tuple[int, int, int]], lanes: tuple[int, int]) -> int:
-    """Return how many tiles all products have."""
+def _tiles(shapes: Sequence[tuple[int, int]], lanes: tuple[int, int]) -> int:
+    """Return how many tiles cover all outputs of these shapes."""
     down, across = lanes
-    return sum(-(-rows // (4 * down)) * -(-columns // (4 * across)) for rows, columns, _ in products)
-
-
-def _power_of_two(n: int) -> int:
-    """Return the smallest power of two that is not below ``n``."""
-    return 1 << max(0, n - 1).bit_length()
+    return sum(-(-rows // (4 * down)) * -(-columns // (4 * across)) for rows, columns in shapes)

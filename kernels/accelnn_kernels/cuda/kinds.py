@@ -21,7 +21,20 @@ from accelnn_kernels.cuda import (
 )
 
 FACTORS = frozenset(
-    {"factor", "scale", "offset", "l1", "l2", "limit", "rate", "keep_scale", "momentum", "epsilon", "clip_norm"}
+    {
+        "factor",
+        "scale",
+        "offset",
+        "l1",
+        "l2",
+        "share",
+        "limit",
+        "rate",
+        "keep_scale",
+        "momentum",
+        "epsilon",
+        "clip_norm",
+    }
 )
 """The parameters that are numbers of the kernel's ``real``; all others are addresses and sizes, int64."""
 

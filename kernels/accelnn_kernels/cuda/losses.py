@@ -7,6 +7,8 @@ the last block the blocks.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from accelnn_kernels import losses
 from accelnn_kernels.cuda import softmax
 from accelnn_kernels.cuda.shapes import MAX_SUM_BLOCKS, THREADS, Kind, always
@@ -15,87 +17,99 @@ FEW_COLUMNS = 32
 """Rows so short that one block can do a small batch alone: then no block has to wait for others."""
 
 
-def elementwise_loss(
-    output, d, target, weights, factor, rows, columns, indices, cursor, ahead, total, parts, counter, result
-):
-    """Write the sum over all elements of a scalar loss to its slot of ``result``, and its slope to ``d``.
+class RowThreads(NamedTuple):
+    """Who a thread is where ``lanes`` threads of a block do a row: number row * lanes + lane of the block."""
 
-    ``output, d (rows, columns)`` are elements; ``target (n, columns)`` and ``weights (n,)``, or 0, real.
+    lane: int
+    lanes: int
+    row: int
+
+
+def loss(output, d, target, weights, factor, rows, columns, indices, cursor, ahead, total, parts, counter, result):
+    """Write the loss of ``output (rows, columns)`` to its slot of ``result``, and its gradient to ``d``, elements both.
+
+    ``target``: labels, int64 (n,), or real (n, columns); ``weights``: real (n,), or 0.
     """
-    start, scale = first_index(cursor, ahead, rows), scale_of(factor, total)
-    loss, row = real(0), cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
-    while row < rows:
-        source = load_int(indices, start + row)
-        count = scale * weight_of(weights, source)
-        if columns % width == 0:
-            loss += count * wide_losses(output, d, row * columns, target, source * columns, columns, count)
-        else:
-            loss += count * narrow_losses(output, d, row * columns, target, source * columns, columns, count)
-        row += cuda.gridDim.x * cuda.blockDim.y
+    threads = RowThreads(cuda.threadIdx.x, cuda.blockDim.x, cuda.threadIdx.y)
+    span = cuda.blockIdx.x * cuda.blockDim.y, rows, cuda.gridDim.x * cuda.blockDim.y
+    batch = indices_of_batch(indices, cursor, ahead, rows)
+    loss = loss_of_rows(threads, span, output, d, target, weights, batch, scale_of(factor, total), columns)
     finish_loss(loss, cursor, ahead, parts, counter, result)
 
 
-def cross_entropy_of_labels(
-    output, d, target, weights, factor, rows, columns, indices, cursor, ahead, total, parts, counter, result
-):
-    """Write the cross-entropy of softmax(output) and labels, int64 ``target (n,)``; d <- softmax(output) - one-hot."""
-    index, scale = first_index(cursor, ahead, rows), scale_of(factor, total)
-    loss, first = real(0), cuda.blockIdx.x * cuda.blockDim.y
-    while first < rows:
-        row = first + cuda.threadIdx.y
-        start, end = row * columns, columns if row < rows else 0  # threads without a row come to the sums as well
-        source = load_int(indices, index + min(row, rows - 1))
+def elementwise_loss(threads, span, output, d, target, weights, batch, scale, columns):
+    """Return this thread's share of the sum over all elements of a scalar loss; its slope goes to ``d``.
+
+    The rows are those of ``span``: (the first, the end, how many are done until the block does the next). ``batch`` is
+    the address of the number of the batch's first row, ``scale`` what a row counts.
+    """
+    loss, row = real(0), span[0] + threads.row
+    while row < span[1]:
+        source = load_int(batch, row)
+        count = scale * weight_of(weights, source)
+        if columns % width == 0:
+            loss += count * wide_losses(threads, output, d, row * columns, target, source * columns, columns, count)
+        else:
+            loss += count * narrow_losses(threads, output, d, row * columns, target, source * columns, columns, count)
+        row += span[2]
+    return loss
+
+
+def cross_entropy_of_labels(threads, span, output, d, target, weights, batch, scale, columns):
+    """Do so for the cross-entropy of softmax(output) and labels; d <- softmax(output) - one-hot."""
+    loss, first = real(0), span[0]
+    while first < span[1]:
+        row = first + threads.row
+        start, end = row * columns, columns if row < span[1] else 0  # threads without a row come to the sums as well
+        source = load_int(batch, min(row, span[1] - 1))
         label, count = load_int(target, source), scale * weight_of(weights, source)
-        largest = largest_output(output, start, end)
-        exponentials, j = real(0), cuda.threadIdx.x
+        largest = largest_output(threads, output, start, end)
+        exponentials, j = real(0), threads.lane
         while j < end:
             shifted = load(output, start + j) - largest
             exponentials += exp(shifted)
             if j == label:
                 loss -= count * shifted
-            j += cuda.blockDim.x
-        exponentials, j = sum_of_row(exponentials), cuda.threadIdx.x
-        if j == 0 and row < rows:
+            j += threads.lanes
+        exponentials, j = sum_of_lanes(threads, exponentials), threads.lane
+        if j == 0 and row < span[1]:
             loss += count * log(exponentials)
         share = count / exponentials
         while j < end:
             own = exponentials if j == label else real(0)
             store(d, start + j, (exp(load(output, start + j) - largest) - own) * share)
-            j += cuda.blockDim.x
-        first += cuda.gridDim.x * cuda.blockDim.y
-    finish_loss(loss, cursor, ahead, parts, counter, result)
+            j += threads.lanes
+        first += span[2]
+    return loss
 
 
-def cross_entropy_of_rows(
-    output, d, target, weights, factor, rows, columns, indices, cursor, ahead, total, parts, counter, result
-):
-    """Write the cross-entropy of softmax(output) and rows of probabilities, real ``target (n, columns)``."""
-    index, scale = first_index(cursor, ahead, rows), scale_of(factor, total)
-    loss, first = real(0), cuda.blockIdx.x * cuda.blockDim.y
-    while first < rows:
-        row = first + cuda.threadIdx.y
-        start, end = row * columns, columns if row < rows else 0  # threads without a row come to the sums as well
-        source = load_int(indices, index + min(row, rows - 1))
+def cross_entropy_of_rows(threads, span, output, d, target, weights, batch, scale, columns):
+    """Do so for the cross-entropy of softmax(output) and rows of probabilities."""
+    loss, first = real(0), span[0]
+    while first < span[1]:
+        row = first + threads.row
+        start, end = row * columns, columns if row < span[1] else 0  # threads without a row come to the sums as well
+        source = load_int(batch, min(row, span[1] - 1))
         count = scale * weight_of(weights, source)
-        largest = largest_output(output, start, end)
-        exponentials, mass, inner, j = real(0), real(0), real(0), cuda.threadIdx.x
+        largest = largest_output(threads, output, start, end)
+        exponentials, mass, inner, j = real(0), real(0), real(0), threads.lane
         while j < end:
             shifted, y = load(output, start + j) - largest, load_real(target, source * columns + j)
             exponentials += exp(shifted)
             mass += y
             inner += y * shifted
-            j += cuda.blockDim.x
-        exponentials, mass, j = sum_of_row(exponentials), sum_of_row(mass), cuda.threadIdx.x
+            j += threads.lanes
+        exponentials, mass, j = sum_of_lanes(threads, exponentials), sum_of_lanes(threads, mass), threads.lane
         loss -= count * inner
-        if j == 0 and row < rows:
+        if j == 0 and row < span[1]:
             loss += count * (mass * log(exponentials))
         share = mass / exponentials
         while j < end:
             y = load_real(target, source * columns + j)
             store(d, start + j, (exp(load(output, start + j) - largest) * share - y) * count)
-            j += cuda.blockDim.x
-        first += cuda.gridDim.x * cuda.blockDim.y
-    finish_loss(loss, cursor, ahead, parts, counter, result)
+            j += threads.lanes
+        first += span[2]
+    return loss
 
 
 def sum_weights(weights, indices, rows, cursor, ahead, result):
@@ -120,9 +134,11 @@ def first_index(cursor, ahead, rows):
 
 def scale_of(factor, total):
     """Return ``factor``, divided by the number at ``total`` unless that is 0; 0 for a number 0."""
-    if total == 0:
-        return factor
-    divisor = load_real(total, 0)
+    return factor if total == 0 else share_of(factor, load_real(total, 0))
+
+
+def share_of(factor, divisor):
+    """Return ``factor / divisor``, 0 for a divisor 0."""
     return factor / divisor if divisor > real(0) else real(0)
 
 
@@ -131,10 +147,10 @@ def weight_of(weights, row):
     return real(1) if weights == 0 else load_real(weights, row)
 
 
-def wide_losses(output, d, start, target, target_start, columns, count):
+def wide_losses(threads, output, d, start, target, target_start, columns, count):
     """Return this thread's share of the loss of a row, 16 bytes of outputs at a time; rows of targets lie anywhere."""
     outputs = cuda.local.array(width, real)
-    loss, j = real(0), width * cuda.threadIdx.x
+    loss, j = real(0), width * threads.lane
     while j < columns:
         load_wide(output, start + j, outputs)
         for k in range(width):
@@ -142,28 +158,33 @@ def wide_losses(output, d, start, target, target_start, columns, count):
             loss += value(outputs[k], y)
             outputs[k] = slope(outputs[k], y) * count
         store_wide(d, start + j, outputs)
-        j += width * cuda.blockDim.x
+        j += width * threads.lanes
     return loss
 
 
-def narrow_losses(output, d, start, target, target_start, columns, count):
+def narrow_losses(threads, output, d, start, target, target_start, columns, count):
     """Do the same element by element."""
-    loss, j = real(0), cuda.threadIdx.x
+    loss, j = real(0), threads.lane
     while j < columns:
         a, y = load(output, start + j), load_real(target, target_start + j)
         loss += value(a, y)
         store(d, start + j, slope(a, y) * count)
-        j += cuda.blockDim.x
+        j += threads.lanes
     return loss
 
 
-def largest_output(output, start, end):
+def largest_output(threads, output, start, end):
     """Return the largest of ``end`` outputs from ``start`` on, to all threads of the row."""
-    largest, j = lowest(), cuda.threadIdx.x
+    largest, j = lowest(), threads.lane
     while j < end:
         largest = larger(load(output, start + j), largest)
-        j += cuda.blockDim.x
-    return largest_of_row(largest)
+        j += threads.lanes
+    return largest_of_threads(largest, threads.row * threads.lanes, threads.lanes)
+
+
+def sum_of_lanes(threads, value):
+    """Return the sum of ``value`` over the threads of the same row, to all of them."""
+    return sum_of_threads(value, threads.row * threads.lanes, threads.lanes)
 
 
 def finish_loss(loss, cursor, ahead, parts, counter, result):
@@ -187,22 +208,32 @@ def one_block(arguments, element):
     return (1,), (THREADS,)
 
 
-def _loss(name):
+def formulas_of(name):
+    """Return what the name ``loss_of_rows`` and others are bound to for a loss."""
     if name == "cross_entropy":
-        return cross_entropy_of_labels, {}
+        return {"loss_of_rows": "cross_entropy_of_labels"}
     if name == "cross_entropy_rows":
-        return cross_entropy_of_rows, {}
+        return {"loss_of_rows": "cross_entropy_of_rows"}
     value, slope = losses.ELEMENTWISE[name]
-    return elementwise_loss, {"value": value.__name__, "slope": slope.__name__}
+    return {"loss_of_rows": "elementwise_loss", "value": value.__name__, "slope": slope.__name__}
+
+
+def _loss(name):
+    return loss, formulas_of(name)
 
 
 TEMPLATES = (
     first_index,
+    share_of,
     scale_of,
     weight_of,
     wide_losses,
     narrow_losses,
     largest_output,
+    sum_of_lanes,
+    elementwise_loss,
+    cross_entropy_of_labels,
+    cross_entropy_of_rows,
     finish_loss,
 )
 KINDS = {"loss": Kind(_loss, loss_shape), "sum_weights": Kind(always(sum_weights), one_block)}

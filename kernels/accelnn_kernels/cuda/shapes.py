@@ -64,6 +64,16 @@ def real_of(element: str) -> str:
     return "float32" if element == "bfloat16" else element
 
 
+def power_of_two(least: int) -> int:
+    """Return the smallest power of two that is not below ``least``."""
+    return 1 << power_of_two_bits(least)
+
+
+def power_of_two_bits(least: int) -> int:
+    """Return its logarithm."""
+    return max(0, least - 1).bit_length()
+
+
 def always(template: Callable) -> Callable[[str], tuple[Callable, dict[str, str]]]:
     """Return the chooser of a kind without variants."""
     return lambda variant: (template, {})

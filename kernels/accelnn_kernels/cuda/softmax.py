@@ -89,12 +89,16 @@ def larger(x, largest):
 
 
 def largest_of_row(value):
-    """Return the largest ``value`` of the threads of the same row, to all of them; as sum_of_threads does."""
-    count = cuda.blockDim.x
+    """Return the largest ``value`` of the threads of the same row, to all of them."""
+    return largest_of_threads(value, cuda.threadIdx.y * cuda.blockDim.x, cuda.blockDim.x)
+
+
+def largest_of_threads(value, first, count):
+    """Return the largest ``value`` of ``count`` threads from number ``first`` on, to all of them; as sum_of_threads."""
     if count == 1:
         return value
     values = cuda.shared.array(block_threads, real)
-    me, first = thread_of_block(), cuda.threadIdx.y * cuda.blockDim.x
+    me = thread_of_block()
     values[word(me)] = value
     cuda.syncthreads()
     if count > 16:
@@ -152,6 +156,7 @@ def gradient_shape(arguments, element):
 TEMPLATES = (
     lowest,
     larger,
+    largest_of_threads,
     largest_of_row,
     sum_of_row,
     softmax_gradient_of_row,

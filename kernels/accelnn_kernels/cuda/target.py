@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from numba import cuda, types
 from numba.core import config
 from numba.cuda.extending import intrinsic
 
-from accelnn_kernels.cuda.accesses import compiled_accesses, compiled_add
+from accelnn_kernels.cuda.accesses import compiled_accesses, compiled_add, compiled_arrivals, compiled_thread
 from accelnn_kernels.cuda.simulated_accesses import simulated_accesses, simulated_add
 
 module = cuda
@@ -53,6 +53,37 @@ def _accesses(element: str) -> dict[str, Any]:
 def add_to_counter() -> Any:
     """Return the function ``(address, amount)`` that adds to an int64 and returns what was there before."""
     return simulated_add if is_simulator() else compiled_add(intrinsic)
+
+
+@cache
+def arrivals() -> dict[str, Any]:
+    """Return ``arrive(address)`` and ``count_arrivals(address)``, of which a barrier of all blocks is made.
+
+    The first adds 1 to an int64, the second reads it. Whatever the threads of a block wrote before one of them arrives,
+    with a barrier of the block in between, is visible to another block, behind a barrier of its own, once one of its
+    threads has counted the arrival.
+    """
+    if is_simulator():
+        return {"arrive": partial(simulated_add, amount=1), "count_arrivals": partial(simulated_add, amount=0)}
+    return compiled_arrivals(intrinsic)
+
+
+def own_thread() -> dict[str, Any]:
+    """Return ``own_thread``, which replaces the template of this name; the simulator uses that one."""
+    return {} if is_simulator() else {"own_thread": compiled_thread(intrinsic)}
+
+
+def module_of(scope: dict[str, Any]) -> Any:
+    """Return ``cuda`` for a second scope of the same kernel: the simulator exchanges that of the first one only."""
+    return _ModuleOf(scope) if is_simulator() else module
+
+
+class _ModuleOf:
+    def __init__(self, scope: dict[str, Any]) -> None:
+        self._scope = scope
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scope["cuda"], name)
 
 
 def device_function(function: Callable) -> Callable:

@@ -46,7 +46,7 @@ def sum_of_threads(value, first, count):
 
 def block_sum(value):
     """Return the sum of ``value`` over the threads of the block, a power of two, to all of them."""
-    return sum_of_threads(value, 0, cuda.blockDim.x * cuda.blockDim.y)
+    return sum_of_threads(value, int64(0), int64(cuda.blockDim.x * cuda.blockDim.y))
 
 
 def is_last_block(counter, blocks):

@@ -12,6 +12,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,19 @@ def guarded_arrays() -> Iterator[None]:
     yield
     simulation.check_guards()
     simulation.forget_arrays()
+
+
+@pytest.fixture
+def on_device(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that makes fits from now on run on a simulated device, which it returns."""
+    from captured_training import put_on_device
+
+    return partial(put_on_device, monkeypatch)
+
+
+@pytest.fixture
+def use_form(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that says what steps are made of, one of ``captured_training.FORMS``."""
+    import captured_training
+
+    return partial(captured_training.use_form, monkeypatch)

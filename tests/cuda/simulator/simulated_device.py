@@ -62,10 +62,14 @@ class SimulatedDevice:
         self.log.append("download")
         return source[:size].copy()
 
-    def launch(self, kernel: Any, arguments: tuple[float, ...]) -> None:
+    def cooperative_shape(self, threads: int) -> tuple[int, int]:
+        return 1, min(threads, self._max_threads)  # the simulator runs one block after the other
+
+    def launch(self, kernel: Any, arguments: tuple[float, ...], *, cooperative: bool = False) -> None:
         grid, block = kernel.launch_shape(*arguments)
         assert is_legal(grid, block), f"{kernel.name} {grid} {block}"
         typed = tuple(dtype.type(value) for dtype, value in zip(kernel.argument_dtypes, arguments, strict=True))
+        assert not cooperative or math.prod(grid) == 1, "these blocks would wait for each other for ever"
         self._start(kernel.name, lambda: target.simulate(kernel.python, grid, self._fewer(block), typed))
 
     def gemm(self, product: Gemm) -> None:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 from accelnn_kernels.cuda.simulated_accesses import to_bfloat16
+from captured_training import (
+    BATCH_SIZE,
+    FORMS,
+    N_IN,
+    N_ROWS,
+    check_agrees,
+    dense,
+    inputs,
+    labels,
+    targets,
+    trained,
+)
 from simulated_device import SimulatedDevice
 
 from accelnn import (
@@ -15,7 +26,6 @@ from accelnn import (
     Activation,
     Adam,
     BatchNorm,
-    Dense,
     Dropout,
     LayerNorm,
     Normal,
@@ -28,10 +38,7 @@ from accelnn.training import fit
 from accelnn.training.callbacks import CallbackList
 from accelnn.training.data import TrainingData
 from accelnn.training.objective import Objective
-from accelnn.training.runners import captured, fused_layers
-
-N_ROWS, N_IN, BATCH_SIZE = 22, 5, 8
-"""The last of the three batches of an epoch has 6 rows: fewer than the others."""
+from accelnn.training.runners import captured, captured_graphs
 
 NODES = {
     "fused": [
@@ -44,71 +51,6 @@ NODES = {
         "gemm", "gemm", "update.sgd",
     ],
 }  # fmt: skip
-
-Captured = Callable[..., SimulatedDevice]
-
-
-class WholeEpochs:
-    """A pace at which an epoch is one chunk, however slow the simulator is."""
-
-    steps = 1000
-
-    def record(self, n_steps: int, seconds: float) -> None: ...
-
-
-@pytest.fixture
-def on_device(monkeypatch: pytest.MonkeyPatch) -> Captured:
-    """Return a function that makes fits from now on run on a simulated device, which it returns."""
-
-    def use(precision: str | None = None, **options) -> SimulatedDevice:
-        device = SimulatedDevice(**options)
-
-        def choose(requested, network, *arguments, objective, **rest):
-            options = {"device": device, "precision": precision or network.dtype, "objective": objective}
-            return captured.CapturedRunner(network, *arguments, **options)
-
-        monkeypatch.setattr(fit, "choose_runner", choose)
-        monkeypatch.setattr(fit, "Pace", WholeEpochs)
-        return device
-
-    return use
-
-
-def dense(units: int, activation: str = "identity", **options) -> Dense:
-    return Dense(units, activation, **{"bias_initializer": Normal(0.3), **options})
-
-
-def inputs(n_in: int = N_IN) -> np.ndarray:
-    return np.random.default_rng(1).normal(size=(N_ROWS, n_in))
-
-
-def targets(n_out: int = 3) -> np.ndarray:
-    return np.random.default_rng(2).normal(size=(N_ROWS, n_out))
-
-
-def labels(n_classes: int = 3) -> np.ndarray:
-    return np.random.default_rng(3).integers(0, n_classes, N_ROWS)
-
-
-def trained(layers, x, y, dtype="float64", **options):
-    model = Sequential(layers(), dtype=dtype, seed=0, backend="cpu")
-    options = {"epochs": 2, "batch_size": BATCH_SIZE, "verbose": 0, "optimizer": SGD(0.1)} | options
-    return model, model.fit(x, y, **options)
-
-
-def check_agrees(on_device: Captured, layers, x=None, y=None, *, tolerance: float = 1e-11, precision=None, **options):
-    x = inputs() if x is None else x
-    y = targets() if y is None else y
-    with pytest.MonkeyPatch.context() as patch:
-        patch.undo()
-        expected, expected_history = trained(layers, x, y, **options | {"runner": "plain"})
-    device = on_device(precision)
-    model, history = trained(layers, x, y, **options)
-    assert history.runner == "captured"
-    for i, (a, b) in enumerate(zip(expected.get_weights(), model.get_weights(), strict=True)):
-        assert np.max(np.abs(a - b)) <= tolerance * np.max(np.abs(a)), f"array {i}"
-    np.testing.assert_allclose(history["loss"], expected_history["loss"], rtol=10 * tolerance)
-    return device
 
 
 def every_layer():
@@ -145,14 +87,15 @@ ACTIVATIONS = (
 )
 
 
-@pytest.mark.parametrize("nodes", NODES)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_dense_layers(on_device, activation, nodes, monkeypatch):
+def test_dense_layers(on_device, activation, form, use_form):
     """All positions of an activation: behind the inputs, between two layers, and at the output."""
-    monkeypatch.setattr(fused_layers, "MAX_MULTIPLICATIONS", 0 if nodes == "products" else 1 << 25)
+    use_form(form)
     layers = lambda: [Rescaling(0.5, 0.1), *(dense(n, activation, initializer=Normal(0.2)) for n in (4, 5, 3))]  # noqa: E731
     device = check_agrees(on_device, layers, epochs=1, loss="mse", optimizer=SGD(0.001))
-    assert any(entry.startswith("dense_forward") for entry in device.log) == (nodes == "fused")
+    assert any(entry.startswith("dense_forward") for entry in device.log) == (form == "fused")
+    assert any(entry.startswith("persistent_steps") for entry in device.log) == (form == "persistent")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +118,7 @@ def test_a_chunk_of_one_step_is_the_same(on_device, monkeypatch):
 
 
 def test_graphs_of_several_steps(on_device, monkeypatch):
-    monkeypatch.setattr(captured, "STEPS_OF_GRAPHS", (3, 1))
+    monkeypatch.setattr(captured_graphs, "STEPS_OF_GRAPHS", (3, 1))
     device = check_agrees(
         on_device, lambda: [dense(4, "tanh"), Dropout(0.5), dense(3)], batch_size=3, optimizer=Adam(0.1)
     )
@@ -199,7 +142,7 @@ def test_a_graph_that_is_recorded_in_the_middle_of_an_epoch_leaves_no_trace():
     )
     runner.train(0, 1, np.full((1, 6), 0.5), np.zeros((1, 0, 2), np.uint32))
     before = [array.copy() for array in (model.arena.values, *state.moments)]
-    runner._run_once()
+    runner.steps.run_once()
     for array, kept in zip((model.arena.values, *state.moments), before, strict=True):
         np.testing.assert_array_equal(array, kept)
     copy = runner.net.memory.array_at(runner.net.memory.copy)
@@ -241,8 +184,8 @@ def test_data_larger_than_the_device_is_streamed(on_device, monkeypatch):
 
 
 @pytest.mark.parametrize("nodes", NODES)
-def test_a_step_starts_what_it_needs_and_nothing_else(on_device, nodes, monkeypatch):
-    monkeypatch.setattr(fused_layers, "MAX_MULTIPLICATIONS", 0 if nodes == "products" else 1 << 25)
+def test_a_step_starts_what_it_needs_and_nothing_else(on_device, nodes, use_form):
+    use_form(nodes)
     device = on_device()
     trained(lambda: [dense(4, "relu"), dense(3, "softmax")], inputs(), labels(), epochs=1, batch_size=11)
     replays = [i for i, entry in enumerate(device.log) if entry == "replay"]
