@@ -6,8 +6,10 @@ import re
 
 from accelnn_kernels.cuda.catalog import CudaKernel
 
+REGISTERS_OF_AN_SM = 65536
+
 REGISTERS = {4: 64, 3: 80, 2: 128, 1: 255}
-"""How many a thread may have so that this number of blocks of 256 threads share an SM, which has 65536."""
+"""How many a thread may have so that this number of blocks of 256 threads share an SM."""
 
 BLOCKS = {"float32": 4, "bfloat16": 4, "float64": 2}
 """How many blocks there are to be. A float64 takes two registers, and its kernels are for checks."""
@@ -59,7 +61,7 @@ def _of_the_assembler(kernel: CudaKernel, ptx: str, compute_capability: tuple[in
     from accelnn_kernels.cuda import target
 
     code = target.assemble(ptx, compute_capability)
-    ceiling = REGISTERS[EXCEPTIONS.get((kernel.kind, kernel.element), (BLOCKS[kernel.element], ""))[0]]
+    ceiling = _most_registers(kernel)
     found = {
         f"spills {code.spill_bytes} bytes": code.spill_bytes,
         f"has {code.stack_bytes} bytes on the stack": code.stack_bytes,
@@ -69,9 +71,16 @@ def _of_the_assembler(kernel: CudaKernel, ptx: str, compute_capability: tuple[in
     return [f"{kernel.name} {text}" for text, is_wrong in found.items() if is_wrong]
 
 
+def _most_registers(kernel: CudaKernel) -> int:
+    """Return how many registers a thread may have; a persistent kernel has an SM for one block."""
+    if kernel.kind == "persistent_steps":
+        return min(255, REGISTERS_OF_AN_SM // kernel.max_threads)
+    return REGISTERS[EXCEPTIONS.get((kernel.kind, kernel.element), (BLOCKS[kernel.element], ""))[0]]
+
+
 def _of_the_ptx(kernel: CudaKernel, ptx: str) -> list[str]:
     names = kernel.python.__code__.co_names
-    fours_are_wide = kernel.kind.startswith("dense_") and kernel.element != "bfloat16"
+    fours_are_wide = kernel.kind.startswith(("dense_", "persistent_")) and kernel.element != "bfloat16"
     loads_wide = fours_are_wide or any(name.startswith("load_wide") for name in names)
     found = {
         "computes in float64": kernel.element != "float64" and _computes_in_float64(kernel, ptx),

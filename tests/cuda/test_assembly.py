@@ -11,7 +11,10 @@ from accelnn_kernels import optimizers  # noqa: E402
 from accelnn_kernels.compiler import bind  # noqa: E402
 from accelnn_kernels.cuda import inventory, kinds  # noqa: E402
 from accelnn_kernels.cuda.catalog import ELEMENTS, CudaKernel, cuda_kernel  # noqa: E402
+from accelnn_kernels.cuda.persistent_catalog import persistent_kernel  # noqa: E402
 from assembly import EXCEPTIONS, REGISTERS, objections  # noqa: E402
+
+from accelnn.training.runners import step  # noqa: E402
 
 
 def sm(compute_capability: tuple[int, int]) -> str:
@@ -24,6 +27,22 @@ def sm(compute_capability: tuple[int, int]) -> str:
 def test_kernels_run_from_registers_in_their_own_precision(kind, element, compute_capability):
     kernels = [cuda_kernel(kind, variant, element) for variant in inventory.variants_of(kind)]
     assert [text for kernel in kernels for text in objections(kernel, compute_capability)] == []
+
+
+PERSISTENT = [
+    ("relu.identity.cross_entropy.sgd.uint8", "float32", (8, 0)),
+    ("relu.identity.cross_entropy.adam.float32", "float32", (9, 0)),
+    ("gelu.sigmoid.mse.momentum.uint8", "float32", (10, 0)),
+    ("tanh.identity.cross_entropy_rows.adam.float64", "float64", (9, 0)),
+]
+"""A small part of what a network may need: they take long to compile."""
+
+
+@pytest.mark.parametrize(("variant", "element", "compute_capability"), PERSISTENT)
+def test_persistent_kernels_do_too(variant, element, compute_capability):
+    if compute_capability not in capabilities():
+        pytest.skip(f"{sm(compute_capability)} belongs to another set of packages")
+    assert objections(persistent_kernel(step.train_step, variant, element), compute_capability) == []
 
 
 def test_exceptions_are_for_kernels_that_exist():

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from accelnn_kernels import activations, dropout, losses, optimizers
 from accelnn_kernels.catalog import SIGNATURES, python_kernel
-from accelnn_kernels.cuda import kinds
+from accelnn_kernels.cuda import kinds, persistent
 from accelnn_kernels.cuda.inventory import variants_of
 
 ON_THE_HOST_ONLY = frozenset(
@@ -61,7 +61,8 @@ def test_every_kind_of_the_cpu_has_a_namesake_or_a_reason() -> None:
 def test_additional_parameters_are_documented_and_used() -> None:
     words = {word.strip("`,.;:()") for word in catalog_document().split()}
     assert set(kinds.EXTRA) <= words
-    used = {name for kind, variant in KERNELS for name in parameters_of(kinds.KINDS[kind].template(variant)[0])}
+    templates = [kinds.KINDS[kind].template(variant)[0] for kind, variant in KERNELS]
+    used = {name for template in (*templates, persistent.persistent_steps) for name in parameters_of(template)}
     assert set(kinds.EXTRA) <= used
     assert used >= kinds.FACTORS
 
@@ -87,5 +88,5 @@ def test_the_checker_finds_what_is_wrong(cuda: tuple[str, ...], complaint: str) 
 def test_functions_that_kernels_call_have_names_of_their_own() -> None:
     """All of them are bound into one scope, where a second function of a name would silently take the first's place."""
     formulas = (*activations.TEMPLATES, *losses.TEMPLATES, *optimizers.TEMPLATES, *dropout.TEMPLATES)
-    names = [template.__name__ for template in (*formulas, *kinds.TEMPLATES)]
+    names = [template.__name__ for template in (*formulas, *kinds.TEMPLATES, *persistent.TEMPLATES)]
     assert sorted(set(names)) == sorted(names)

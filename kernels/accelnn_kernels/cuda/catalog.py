@@ -57,15 +57,18 @@ class Launch(NamedTuple):
 
 
 class CudaKernel:
-    """A bound template and its machine code for the compute capabilities that were asked for."""
+    """A bound template and its machine code for the compute capabilities that were asked for.
+
+    rules: shapes of launches and the most threads of a block; those of ``kind`` unless told otherwise.
+    """
 
     def __init__(
-        self, function: Callable, kind: str, element: str, variant: str = "", kind_of: shapes.Kind | None = None
+        self, function: Callable, kind: str, element: str, variant: str = "", rules: shapes.Kind | None = None
     ) -> None:
-        rules = kind_of or kinds.KINDS[kind]
+        rules = rules or kinds.KINDS[kind]
         self.python = function
         self.kind, self.element = kind, element
-        self._shape, self._max_threads = rules.other_shapes.get(variant, rules.shape), rules.max_threads
+        self._shape, self.max_threads = rules.other_shapes.get(variant, rules.shape), rules.max_threads
         self.parameters: tuple[str, ...] = function.__code__.co_varnames[: function.__code__.co_argcount]
 
     @property
@@ -85,7 +88,7 @@ class CudaKernel:
 
     def ptx(self, compute_capability: tuple[int, int]) -> str:
         """Return the PTX for a compute capability, e.g. (9, 0); the entry is called ``kernel``."""
-        return target.compile_ptx(self.python, self.argument_dtypes, compute_capability, self._max_threads)
+        return target.compile_ptx(self.python, self.argument_dtypes, compute_capability, self.max_threads)
 
     def assembled(self, compute_capability: tuple[int, int]) -> target.Assembled:
         """Compile and assemble, without the cache."""

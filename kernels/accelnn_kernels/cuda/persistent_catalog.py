@@ -35,8 +35,8 @@ def persistent_kernel(train_step: Callable, variant: str, element: str) -> CudaK
     operations = _bound(persistent.OPERATIONS, scope)
     scope["train_step"] = target.device_function(bind(train_step, operations, "train_step"))
     name = f"persistent_steps.{variant}.{element}.{_digest(train_step)}"
-    kind = Kind(lambda _: (persistent.persistent_steps, {}), persistent_shapes.launch_shape, max_threads=threads)
-    return CudaKernel(bind(persistent.persistent_steps, scope, name), "persistent_steps", element, kind_of=kind)
+    rules = Kind(lambda _: (persistent.persistent_steps, {}), persistent_shapes.launch_shape, max_threads=threads)
+    return CudaKernel(bind(persistent.persistent_steps, scope, name), "persistent_steps", element, rules=rules)
 
 
 def _formulas(hidden: str, output: str, optimizer: str) -> dict[str, str]:
