@@ -38,7 +38,7 @@ _SECTIONS = (
     Section("parity", 70, ("cupy",), gpu=False),
     Section("kernel_bandwidth", 45, ("cupy", "numba")),
     Section("gemm_rate", 20, ("cupy",)),
-    Section("dense_layers", 30, ("cupy",)),
+    Section("dense_layers", 50, ("cupy",)),
     Section("throughput", 190, gpu=False, peers=True),
     Section("step_anatomy", 45, gpu=False),
 )

@@ -58,28 +58,25 @@ def model_of(units: tuple[int, ...], backend: str) -> Sequential:
     return Sequential(layers, n_in=units[0], backend=backend, seed=0)
 
 
-class Replays:
-    """The steps of one epoch as replays of the longest graph that the captured runner keeps."""
+class Steps:
+    """The steps of one epoch, started as the captured runner does it: as steps of graphs, or as launches."""
 
     def __init__(self, x: np.ndarray, y: np.ndarray, units: tuple[int, ...], batch_size: int) -> None:
-        from accelnn.training.runners.captured import STEPS_OF_GRAPHS, TABLE_STEPS
+        from accelnn.training.runners.captured import TABLE_STEPS
 
         model = model_of(units, "cuda")
         state = OptimizerState.fresh(resolve_optimizer("sgd", 0.01), model)
         arguments = (model, TrainingData(x, y), "cross_entropy", state.optimizer, state.moments, batch_size)
         self.runner: Any = choose_runner("captured", *arguments)
-        self.n_steps = min(len(x) // batch_size, TABLE_STEPS) // STEPS_OF_GRAPHS[0] * STEPS_OF_GRAPHS[0]
-        self.steps_of_a_graph = STEPS_OF_GRAPHS[0]
+        self.n_steps, self._batch_size = min(len(x) // batch_size, TABLE_STEPS) // 16 * 16, batch_size
         steps = np.arange(self.n_steps)
         self._hyper = state.optimizer.hyper(steps, np.full(self.n_steps, 0.01))
         self._keys = reference.dropout_keys(0, steps, 0)
         self.runner.begin_epoch(np.random.default_rng(0).permutation(len(x)))
         self.train()
-        key = max(self.runner._graphs, key=lambda key: (key[1], key[2]))
-        self.graph = self.runner._graphs[key]
 
     def train(self) -> None:
-        """Train as ``fit`` does: tables are filled, graphs replayed, losses fetched."""
+        """Train as ``fit`` does: tables are filled, steps started, losses fetched."""
         self.runner.train(0, self.n_steps, self._hyper, self._keys)
 
     def rewind(self) -> None:
@@ -87,31 +84,43 @@ class Replays:
         self.runner._fill_tables(0, self._hyper, self._keys)
 
     def start(self, n_steps: int) -> None:
-        """Start the replays of so many steps; the host does not wait."""
-        for _ in range(n_steps // self.steps_of_a_graph):
-            self.graph.replay()
+        """Start so many steps; the host does not wait."""
+        self.runner.steps.start(self.runner.net.inputs, self._batch_size, (0, 0), n_steps)
+
+    @property
+    def form(self) -> str:
+        """What the steps are: ``"GraphSteps"`` or ``"PersistentSteps"``."""
+        return type(self.runner.steps).__name__
 
     @property
     def nodes_of_a_step(self) -> float | None:
-        """The nodes of the graph, by the steps in it; None where they cannot be counted."""
-        nodes = node_count(self.graph._graph)
-        return None if nodes is None else nodes / self.steps_of_a_graph
+        """Nodes of the graph by the steps in it, None where they cannot be counted; launches of the persistent kernel.
+
+        The persistent kernel does many steps in one launch.
+        """
+        from accelnn.training.runners.persistent import STEPS_OF_A_LAUNCH
+
+        if self.form == "PersistentSteps":
+            return 1 / min(self.n_steps, STEPS_OF_A_LAUNCH)
+        graph, n_steps = self.runner.steps.longest()
+        nodes = node_count(graph._graph)
+        return None if nodes is None else nodes / n_steps
 
 
 def anatomy(x: np.ndarray, y: np.ndarray, units: tuple[int, ...], batch_size: int) -> dict[str, Any]:
     """Return times and nodes of a step, the time of its kernels by name, and the gap behind each node.
 
-    The kernels' times are taken in replays of their own, because tracing makes a step slower.
+    The kernels' times are taken in steps of their own, because tracing makes a step slower.
     """
     if len(x) // batch_size < 16:
         raise Skipped(f"{len(x)} rows are fewer than 16 steps")
-    replays = Replays(x, y, units, batch_size)
-    step_us = [device_us(replays) / replays.n_steps for _ in range(5)]
-    nodes, n_traced = replays.nodes_of_a_step, min(replays.n_steps, MOST_TRACED)
+    steps = Steps(x, y, units, batch_size)
+    step_us = [device_us(steps) / steps.n_steps for _ in range(5)]
+    nodes, n_traced = steps.nodes_of_a_step, min(steps.n_steps, MOST_TRACED)
     result: dict[str, Any] = {"us_per_step": [median(step_us), min(step_us), max(step_us)], "nodes_of_a_step": nodes}
-    result["us_per_step_with_host"] = host_us(replays.train) / replays.n_steps
+    result |= {"form": steps.form, "us_per_step_with_host": host_us(steps.train) / steps.n_steps}
     try:
-        events = traced(replays, n_traced)
+        events = traced(steps, n_traced)
     except ImportError as error:
         return result | {"kernels": f"not traced: {error}"}
     busy_us = sum(event["dur"] for event in events) / n_traced
@@ -121,15 +130,15 @@ def anatomy(x: np.ndarray, y: np.ndarray, units: tuple[int, ...], batch_size: in
     return result
 
 
-def device_us(replays: Replays) -> float:
-    """Return the time of an epoch's replays on the device, in microseconds."""
+def device_us(steps: Steps) -> float:
+    """Return the time of an epoch's steps on the device, in microseconds."""
     import cupy
 
-    stream = replays.runner.device._stream
+    stream = steps.runner.device._stream
     begin, end = cupy.cuda.Event(), cupy.cuda.Event()
-    replays.rewind()
+    steps.rewind()
     begin.record(stream)
-    replays.start(replays.n_steps)
+    steps.start(steps.n_steps)
     end.record(stream)
     end.synchronize()
     return 1e3 * float(cupy.cuda.get_elapsed_time(begin, end))
@@ -145,7 +154,7 @@ def host_us(work: Callable[[], None]) -> float:
     return median(times)
 
 
-def traced(replays: Replays, n_steps: int) -> list[dict[str, Any]]:
+def traced(steps: Steps, n_steps: int) -> list[dict[str, Any]]:
     """Return what ran on the device in so many steps: events with name, ts and dur in microseconds, in order.
 
     PyTorch's profiler sees the kernels of the whole process, whoever launched them. Raises ImportError without it.
@@ -153,11 +162,11 @@ def traced(replays: Replays, n_steps: int) -> list[dict[str, Any]]:
     from torch import cuda, profiler
 
     cuda.init()
-    replays.rewind()
-    replays.runner.device.synchronize()
+    steps.rewind()
+    steps.runner.device.synchronize()
     with profiler.profile(activities=[profiler.ProfilerActivity.CUDA]) as profile:
-        replays.start(n_steps)
-        replays.runner.device.synchronize()
+        steps.start(n_steps)
+        steps.runner.device.synchronize()
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "trace.json")
         profile.export_chrome_trace(str(path))

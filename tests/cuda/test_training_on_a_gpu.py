@@ -45,6 +45,14 @@ def device() -> str:
     return "cuda"
 
 
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all steps be graphs: a persistent kernel takes long to compile, so a few of its tests have to do."""
+    from accelnn.training.runners import persistent
+
+    monkeypatch.setattr(persistent, "MAX_ROWS", 0)
+
+
 def inputs(dtype: str = "float64") -> np.ndarray:
     values = np.random.default_rng(1).normal(size=(N_ROWS, N_IN))
     return (values * 40 + 128).clip(0, 255).astype(np.uint8) if dtype == "uint8" else values.astype(dtype)
@@ -85,7 +93,7 @@ def check_same(model: Sequential, other: Sequential, tolerance: float) -> None:
 
 @pytest.mark.parametrize("names", LAYERS, ids=lambda names: names[0][2])
 @pytest.mark.parametrize("runner", ["captured", "plain"])
-def test_activations(names: Any, runner: str) -> None:
+def test_activations(names: Any, runner: str, graphs: None) -> None:
     expected, history = trained(lambda: plain_layers(names), "cpu")
     model, own = trained(lambda: plain_layers(names), "cuda", runner=runner)
     assert own.runner == runner
@@ -122,6 +130,40 @@ def test_float32(x_dtype: str) -> None:
     model, own = trained(layers, "cuda", "float32", inputs(x_dtype))
     np.testing.assert_allclose(own["loss"], history["loss"], rtol=1e-4)
     check_same(expected, model, 1e-4)
+
+
+def small_network(hidden: str, output: str = "softmax") -> Any:
+    return lambda: [Rescaling(0.1), Dense(40, hidden, l2=0.01), Dense(17, hidden, use_bias=False), Dense(3, output)]
+
+
+PERSISTENT = [
+    ("relu", {"optimizer": Adam(0.01, clip_value=0.1), "sample_weight": np.linspace(0, 1, N_ROWS)}),
+    ("gelu", {"optimizer": SGD(0.05, momentum=0.9), "y": np.eye(3)[labels()], "loss": "mse"}),
+]
+
+
+@pytest.mark.parametrize(("hidden", "options"), PERSISTENT, ids=["relu", "gelu"])
+def test_the_persistent_kernel(hidden: str, options: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    layers = small_network(hidden, "sigmoid" if "loss" in options else "softmax")
+    expected, history = trained(layers, "cpu", **options)
+    with caplog.at_level(logging.DEBUG, "accelnn"):
+        model, own = trained(layers, "cuda", **options)
+    assert "graphs" not in caplog.text
+    check_same(expected, model, 1e-9)
+    np.testing.assert_allclose(own["loss"], history["loss"], rtol=1e-9)
+
+
+def test_blocks_that_wait_for_each_other_never_miss_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of barriers, with as many blocks as there are, with few, and with one: not a bit differs."""
+    from accelnn_kernels.cuda import persistent_shapes
+
+    options = {"epochs": 200, "batch_size": 8, "optimizer": Adam(0.01)}
+    models = []
+    for blocks in (1 << 30, 1 << 30, 7, 1):
+        monkeypatch.setattr(persistent_shapes, "useful_blocks", lambda *sizes, n=blocks: n)
+        models.append(trained(small_network("relu"), "cuda", "float32", **options)[0])
+    for other in models[1:]:
+        check_same(models[0], other, 0.0)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("tf32", 1e-2), ("bf16", 1e-1)])
