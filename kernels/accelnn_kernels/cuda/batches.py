@@ -28,6 +28,8 @@ def gather_rows(x, stride, indices, n_indices, rows, columns, out, scale, offset
                 j += cuda.blockDim.x
         elif source_width <= width and is_aligned(x) and row % source_width == 0:
             gather_by_wide_reads(x, row, columns, out, i * columns, scale, offset)
+        elif width % 4 == 0 and is_aligned(x) and row % 4 == 0:
+            gather_by_fours(x, row, columns, out, i * columns, scale, offset)
         else:
             gather_by_elements(x, row, columns, out, i * columns, scale, offset)
         i += cuda.gridDim.x * cuda.blockDim.y
@@ -46,13 +48,25 @@ def gather_by_wide_reads(x, row, columns, out, start, scale, offset):
         j += width * cuda.blockDim.x
 
 
-def gather_by_elements(x, row, columns, out, start, scale, offset):
-    """Do the same for a source that lies anywhere, or whose elements are smaller than those of the batch.
+def gather_by_fours(x, row, columns, out, start, scale, offset):
+    """Do the same for a source whose elements are smaller than those of the batch: four at a time, as pixels are.
 
     A thread writes 16 bytes, so neighbours write neighbouring addresses. If it read 16 pixels instead, it would write
-    64 bytes, and each of its accesses half of what memory moves at a time. Pixels are read one by one, but the line
-    that the first access brings into the L1 cache has the others.
+    64 bytes, and each of its accesses half of what memory moves at a time.
     """
+    values, loaded = cuda.local.array(width, real), cuda.local.array(4, source_type)
+    j = width * cuda.threadIdx.x
+    while j < columns:
+        for part in range(width // 4):
+            load_four_source(x, row + j + 4 * part, loaded)
+            for k in range(4):
+                values[4 * part + k] = real(loaded[k]) * scale + offset
+        store_wide(out, start + j, values)
+        j += width * cuda.blockDim.x
+
+
+def gather_by_elements(x, row, columns, out, start, scale, offset):
+    """Do the same for a source that lies anywhere. Numbers are read one by one, but from the line in the L1 cache."""
     values = cuda.local.array(width, real)
     j = width * cuda.threadIdx.x
     while j < columns:
@@ -99,7 +113,7 @@ def rescaling(x, y, size, scale, offset):
         store(y, i, load(x, i) * scale + offset)
 
 
-TEMPLATES = (gather_by_wide_reads, gather_by_elements)
+TEMPLATES = (gather_by_wide_reads, gather_by_fours, gather_by_elements)
 KINDS = {
     "gather_rows": Kind(always(gather_rows), gather_shape),
     "copy": Kind(always(copy), elements),

@@ -51,12 +51,13 @@ def test_rows_of_a_later_step(ahead):
     np.testing.assert_array_equal(actual, x[indices[first : first + 3]])
 
 
+@pytest.mark.parametrize("element", ["float32", "float64"])
 @pytest.mark.parametrize("source", SOURCES)
-def test_rows_that_lie_apart_or_begin_anywhere(source):
+def test_rows_that_lie_apart_or_begin_anywhere(source, element):
     x, odd, indices = data_rows(source, 8, 24), data_rows(source, 8, 17), device_array([3, 0, 2])
     views = (x[::2, :16], x[:, 1:17], x[::-1, 3:19], np.broadcast_to(x[4:5, :16], (4, 16)), odd[:, :16])
     for rows in views:
-        np.testing.assert_array_equal(gathered(rows, indices, 3, 16, "float64"), rows[indices])
+        np.testing.assert_array_equal(gathered(rows, indices, 3, 16, element), rows[indices].astype(element))
 
 
 @pytest.mark.parametrize("shape", [((1,), (1,)), ((2,), (4, 2)), ((1,), (2, 16)), ((3,), (8, 1))])
