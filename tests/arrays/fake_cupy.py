@@ -126,6 +126,10 @@ class FakeDevice:
     waits = 0
 
 
+RESIDENT_BLOCKS = 8
+"""Of the blocks of a launch, so many find room at the same time."""
+
+
 class FakeModule:
     def __init__(self, log: list[str]) -> None:
         self._log = log
@@ -137,9 +141,15 @@ class FakeModule:
     def get_function(self, name: str) -> Any:
         assert name == "kernel"
 
-        def launch(grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], stream: FakeStream) -> None:
+        def launch(
+            grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], *, stream: FakeStream,
+            enable_cooperative_groups: bool = False,
+        ) -> None:  # fmt: skip
             kinds = ",".join(type(argument).__name__ for argument in args)
-            stream.write(f"launch {self._image} {grid} {block} ({kinds})")
+            together = " together" if enable_cooperative_groups else ""
+            if enable_cooperative_groups and grid[0] > RESIDENT_BLOCKS:
+                raise ValueError("The grid size is too large")
+            stream.write(f"launch {self._image} {grid} {block} ({kinds}){together}")
 
         return launch
 
@@ -165,6 +175,7 @@ class FakeCupy(types.ModuleType):
         self.log: list[str] = []
         self.ndarray = FakeArray
         self.pool = FakePool()
+        self.attributes = {95: 1, 16: RESIDENT_BLOCKS}
         self.streams: list[FakeStream] = []
         self.cuda = types.SimpleNamespace(
             Device=FakeDevice,
@@ -172,7 +183,14 @@ class FakeCupy(types.ModuleType):
             Event=lambda disable_timing=False: FakeEvent(self.log, disable_timing),
             alloc_pinned_memory=lambda size: memoryview(bytearray(size)),
             function=types.SimpleNamespace(Module=lambda: FakeModule(self.log)),
-            runtime=types.SimpleNamespace(streamCaptureModeThreadLocal=1, memGetInfo=lambda: (1000, 5000)),
+            runtime=types.SimpleNamespace(
+                streamCaptureModeThreadLocal=1,
+                memGetInfo=lambda: (1000, 5000),
+                getDevice=lambda: 0,
+                cudaDevAttrCooperativeLaunch=95,
+                cudaDevAttrMultiProcessorCount=16,
+                deviceGetAttribute=lambda attribute, device: self.attributes[attribute],
+            ),
         )
 
     def get_default_memory_pool(self) -> FakePool:

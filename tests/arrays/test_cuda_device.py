@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_cublas import FakeCublas
-from fake_cupy import FakeCupy, FakeDevice
+from fake_cupy import RESIDENT_BLOCKS, FakeCupy, FakeDevice
 
 from accelnn.arrays.backend import Backend
 from accelnn.arrays.cuda import cublas, device
@@ -101,6 +101,20 @@ def test_a_kernel_that_cannot_be_compiled(gpu: device.CudaDevice, monkeypatch: p
     monkeypatch.setattr(Kernel, "image", fail)
     with pytest.raises(BackendError, match=r"kernel scale.float32 .* sm_90: AttributeError: module .* 'row_stack'$"):
         gpu.launch(Kernel(), (1, 1.0))
+
+
+def test_blocks_that_wait_for_each_other(gpu: device.CudaDevice, cupy: FakeCupy) -> None:
+    assert gpu.cooperative_shape(512) == (RESIDENT_BLOCKS, 512)
+    gpu.launch(Kernel(), (1, 1.0), cooperative=True)
+    assert cupy.log[-1].endswith("together")
+    cupy.attributes[cupy.cuda.runtime.cudaDevAttrCooperativeLaunch] = 0
+    assert gpu.cooperative_shape(512) == (0, 512)
+
+
+def test_a_launch_that_is_refused(gpu: device.CudaDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Kernel, "launch_shape", lambda *arguments: ((RESIDENT_BLOCKS + 1,), (32,)))
+    with pytest.raises(BackendError, match=r"kernel scale.float32 could not be launched: The grid size is too large"):
+        gpu.launch(Kernel(), (1, 1.0), cooperative=True)
 
 
 def test_recording(gpu: device.CudaDevice, cupy: FakeCupy) -> None:
