@@ -36,7 +36,7 @@ def why_not_persistent(net: DeviceNet) -> str | None:
     hidden = {net.memory.variant(layer.forward) for layer in net.layers[:-1]} if net.fused else set()
     objections = {
         "its layers are not all small and dense": not net.fused,
-        f"it has {len(net.layers)} layers": not 2 <= len(net.layers) <= persistent_shapes.MAX_LAYERS,
+        f"it has {len(net.layers)} layers": len(net.layers) > persistent_shapes.MAX_LAYERS,
         "its hidden layers have different activations": len(hidden) > 1,
         f"a batch has more than {MAX_ROWS} rows": net.rows > MAX_ROWS,
         "its inner layers are large": _inner_weights(net) > MAX_INNER_WEIGHTS,

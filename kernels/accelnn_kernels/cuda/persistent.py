@@ -196,7 +196,7 @@ def forward(net, index):
 def forward_tiles(net):
     """Do this block's tiles of the first layer's output."""
     cube = cube_of(field(net, 0, at_forward_columns), field(net, 0, at_forward_rows))
-    out = net, int64(0), False
+    out = net, int64(0), net.n_layers == 1
     weight, bias, shape = field(net, 0, at_weight), field(net, 0, at_bias), shape_of(net, 0)
     forward_from_source(
         cuda.blockIdx.x, cuda.gridDim.x, cube, source_of(net), weight, bias, out, shape, net.partials, net.addends

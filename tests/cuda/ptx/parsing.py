@@ -107,12 +107,8 @@ def _blocks(body: str) -> tuple[list[BasicBlock], dict[str, int]]:
 
 
 def _append(blocks: list[BasicBlock], instruction: Instruction) -> None:
-    is_end = instruction.opcode[0] in ENDS
-    alone = instruction.guard and instruction.opcode[0] != "bra"
-    if alone and blocks[-1].instructions:
-        blocks.append(BasicBlock())
     blocks[-1].instructions.append(instruction)
-    if is_end or alone:
+    if instruction.opcode[0] in ENDS:
         blocks.append(BasicBlock())
 
 

@@ -50,6 +50,17 @@ def test_rows_and_columns_of_many_tiles(on_device):
         check_agrees(on_device, wide, inputs(12), targets(sizes[2]), batch_size=18, loss="mse")
 
 
+@pytest.mark.parametrize("output", ["softmax", "sigmoid", "gelu"])
+def test_one_layer(on_device, output):
+    options = {"y": labels()} if output == "softmax" else {"y": targets(), "loss": "mse"}
+    device = check_agrees(on_device, lambda: [dense(3, output, l2=0.1)], **options)
+    assert launches(device) > 0
+
+
+def test_as_many_layers_as_there_may_be(on_device):
+    check_agrees(on_device, lambda: [*(dense(4, "tanh") for _ in range(7)), dense(3, "softmax")], y=labels(), epochs=1)
+
+
 @pytest.mark.parametrize("batch_size", [1, 5, N_ROWS])
 def test_batches_of_any_size(on_device, batch_size):
     check_agrees(on_device, layers("sigmoid"), y=labels(), batch_size=batch_size, epochs=1)
@@ -118,7 +129,7 @@ def steps_of(layers, batch_size=8, device=None, optimizer=None):
     ("reason", "options"),
     [
         ("layers are not all small", {"layers": [dense(4, "relu"), Dropout(0.5), dense(3, "softmax")]}),
-        ("1 layers", {"layers": [dense(3, "softmax")]}),
+        ("9 layers", {"layers": [*(dense(4, "relu") for _ in range(8)), dense(3, "softmax")]}),
         ("different activations", {"layers": [dense(4, "relu"), dense(4, "tanh"), dense(3, "softmax")]}),
         ("more than 512 rows", {"layers": [dense(4, "relu"), dense(3, "softmax")], "batch_size": 513}),
         ("inner layers", {"layers": [dense(256, "relu"), dense(256, "relu"), dense(3, "softmax")]}),
