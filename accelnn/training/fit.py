@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -22,8 +23,9 @@ from accelnn.training.keeper import Keeper, Place
 from accelnn.training.objective import USUAL, Objective
 from accelnn.training.optimizers import Optimizer
 from accelnn.training.pace import Pace
+from accelnn.training.row_orders import OrderAhead
 from accelnn.training.runners.anomaly import AnomalyRunner
-from accelnn.training.runners.choice import Runner, choose_runner
+from accelnn.training.runners.choice import Runner, WaitingRunner, choose_runner
 from accelnn.training.runners.step_tables import DropoutKeys, HyperTable
 
 
@@ -114,6 +116,7 @@ class Training:
         self._hyper = HyperTable(self.state.optimizer, s.epochs, s.steps_per_epoch)
         self._keys = DropoutKeys(self.network)
         self._recorder = Recorder(self)
+        self._orders = OrderAhead(s.order)
         self._runner = self._choose_runner()
         self.history.runner, self.history.threads = self._runner.name, self._runner.threads
 
@@ -182,7 +185,7 @@ class Training:
             start_s = time.perf_counter() - place.seconds
             self.keeper.begin_order(place.seconds)
             rows = self.settings.rows
-            order = rows if self.settings.order is None else self.settings.order(rows)
+            order = self._orders.take(rows)
         self._runner.begin_epoch(order)
         self._recorder.begin_epoch(epoch, order)
         self._loss.begin(order)
@@ -204,6 +207,8 @@ class Training:
     def _run_chunk(self, epoch: int, first: int, last: int) -> None:
         n_steps = last - first
         hyper, keys = self.tables(epoch, first, last, self.state.steps, self.network.steps_trained)
+        if isinstance(self._runner, WaitingRunner) and last == self.settings.steps_per_epoch:
+            self._runner.meanwhile = partial(self._orders.prepare, self.settings.rows)
         with self.keeper.undisturbed():
             self._recorder.keep(epoch, first)
             start_s = time.perf_counter()

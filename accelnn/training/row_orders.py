@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,46 @@ def row_order(shuffle: bool | str, generator: np.random.Generator, row_bytes: in
 def shuffle_of(order: RowOrder | None) -> bool | str:
     """Return the ``shuffle`` that ``row_order`` made an order of."""
     return "blocks" if isinstance(order, partial) else order is not None
+
+
+class _Drawn(NamedTuple):
+    """An order of ``rows``, and the states of the generator before and after it was drawn."""
+
+    rows: np.ndarray
+    before: Any
+    order: np.ndarray
+    after: Any
+
+
+class OrderAhead:
+    """Draws the orders of epochs, each of them in advance if there is time.
+
+    order: as ``row_order`` returns it. What is drawn in advance comes from a copy of the generator; the generator
+    itself moves on when the order is taken, so its state is at any time what it would be without this.
+    """
+
+    def __init__(self, order: RowOrder | None) -> None:
+        self._order = order
+        self._drawn: _Drawn | None = None
+        self._bits: np.random.PCG64 | None = None
+        own = getattr(order, "__self__", None)
+        if isinstance(own, np.random.Generator) and order == own.permutation:
+            self._bits = own.bit_generator if isinstance(own.bit_generator, np.random.PCG64) else None
+
+    def prepare(self, rows: np.ndarray) -> None:
+        """Draw the next order of ``rows``, integers (n,), if it is a plain permutation."""
+        if self._bits is not None:
+            copy, before = np.random.PCG64(0), self._bits.state
+            copy.state = before
+            self._drawn = _Drawn(rows, before, np.random.Generator(copy).permutation(rows), copy.state)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Return the order of the next epoch, a permutation of ``rows``; they themselves if there is no mixing."""
+        drawn, self._drawn = self._drawn, None
+        if drawn is not None and self._bits is not None and drawn.rows is rows and drawn.before == self._bits.state:
+            self._bits.state = drawn.after
+            return drawn.order
+        return rows if self._order is None else self._order(rows)
 
 
 def blocks_permuted(rows: np.ndarray, *, generator: Any, in_block: int, in_group: int) -> np.ndarray:

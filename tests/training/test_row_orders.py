@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from accelnn import Checkpoint, Sequential
 from accelnn.errors import AccelnnError, ArgumentTypeError
 from accelnn.training import row_orders
-from accelnn.training.row_orders import blocks_permuted, row_order, shuffle_of
+from accelnn.training.row_orders import OrderAhead, RowOrder, blocks_permuted, row_order, shuffle_of
 from tests.training.parity import inputs, small_net, targets
 
 
@@ -70,3 +72,53 @@ def test_a_run_is_not_resumed_in_another_order(tmp_path: object) -> None:
 def test_other_values_are_refused(shuffle: object) -> None:
     with pytest.raises(ArgumentTypeError, match=r"shuffle is .*: use True, False or 'blocks'"):
         weights(shuffle)  # type: ignore[arg-type]
+
+
+def orders_of(ahead: bool, epochs: int = 4) -> tuple[list[np.ndarray], list[object]]:
+    """Return the orders of epochs and the states of the generator after each, drawn in advance or not."""
+    generator, rows = np.random.default_rng(3), np.arange(10, 40)
+    orders, taken, states = OrderAhead(generator.permutation), [], []
+    for _ in range(epochs):
+        taken.append(orders.take(rows))
+        if ahead:
+            orders.prepare(rows)
+        states.append(generator.bit_generator.state)
+    return taken, states
+
+
+def test_orders_drawn_in_advance_change_nothing() -> None:
+    (expected, states), (orders, own_states) = orders_of(ahead=False), orders_of(ahead=True)
+    np.testing.assert_array_equal(orders, expected)
+    assert own_states == states
+
+
+def test_an_order_is_drawn_anew_if_something_else_was_drawn_in_between() -> None:
+    generator, plain, rows = np.random.default_rng(3), np.random.default_rng(3), np.arange(30)
+    orders = OrderAhead(generator.permutation)
+    orders.prepare(rows)
+    assert generator.random() == plain.random()
+    np.testing.assert_array_equal(orders.take(rows), plain.permutation(rows))
+    orders.prepare(rows)
+    np.testing.assert_array_equal(orders.take(rows[:20]), plain.permutation(rows[:20]))
+    assert generator.random() == plain.random()
+
+
+def test_what_is_taken_was_really_drawn_in_advance() -> None:
+    generator, rows = np.random.default_rng(3), np.arange(30)
+    orders = OrderAhead(generator.permutation)
+    orders.prepare(rows)
+    assert orders._drawn is not None
+    assert orders.take(rows) is not None
+    assert orders._drawn is None
+
+
+def blocks() -> RowOrder | None:
+    return row_order("blocks", np.random.default_rng(3), 1 << 18)
+
+
+@pytest.mark.parametrize("make", [lambda: None, lambda: np.random.RandomState(3).permutation, blocks])
+def test_other_orders_are_drawn_when_they_are_taken(make: Callable[[], RowOrder | None]) -> None:
+    rows, order = np.arange(30), make()
+    orders = OrderAhead(make())
+    orders.prepare(rows)
+    np.testing.assert_array_equal(orders.take(rows), rows if order is None else order(rows))

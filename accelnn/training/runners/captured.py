@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -75,6 +75,7 @@ class CapturedRunner:
         self.device.synchronize()  # the weights come from another stream
         self._n_rows = len(data)
         self._kept: list[Array] = [data.x]
+        self.meanwhile: Callable[[], None] | None = None  # see WaitingRunner
         self._place_tables()
         formula = resolve_loss(loss)
         free = int(RESIDENT_SHARE * self.device.free_bytes())
@@ -112,6 +113,9 @@ class CapturedRunner:
             self._fill_tables(start, hyper[part], dropout_keys[part])
             for piece in self._rows.pieces(start, stop):
                 self._start_steps(piece.first, piece.last, start, piece.inputs)
+            if stop == last and self.meanwhile is not None:
+                self.meanwhile()
+                self.meanwhile = None
             losses[part] = self.device.download(self._losses, stop - start)
         return losses
 

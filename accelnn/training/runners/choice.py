@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -53,6 +54,14 @@ class Runner(Protocol):
         (last - first, n_dropout, 2)`` its dropout keys.
         """
         ...
+
+
+@runtime_checkable
+class WaitingRunner(Protocol):
+    """A runner whose device works beside the host."""
+
+    meanwhile: Callable[[], None] | None
+    """What to call once, when all of the next steps are started and before anything waits for them."""
 
 
 class Predictor(Protocol):

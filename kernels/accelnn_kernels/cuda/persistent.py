@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from accelnn_kernels.cuda.persistent_shapes import INTEGERS, MAX_LAYERS, REALS
 
 
@@ -195,9 +197,9 @@ def forward(net, index):
 
 def forward_tiles(net):
     """Do this block's tiles of the first layer's output."""
-    cube = cube_of(field(net, 0, at_forward_columns), field(net, 0, at_forward_rows))
+    cube = cube_of(field(net, int64(0), at_forward_columns), field(net, int64(0), at_forward_rows))
     out = net, int64(0), net.n_layers == 1
-    weight, bias, shape = field(net, 0, at_weight), field(net, 0, at_bias), shape_of(net, 0)
+    weight, bias, shape = field(net, int64(0), at_weight), field(net, int64(0), at_bias), shape_of(net, int64(0))
     forward_from_source(
         cuda.blockIdx.x, cuda.gridDim.x, cube, source_of(net), weight, bias, out, shape, net.partials, net.addends
     )
@@ -409,5 +411,6 @@ CONSTANTS = {
     "factors_of_layer": len(REALS),
     "persistent_words": MAX_LAYERS * len(INTEGERS),
     "persistent_factors": MAX_LAYERS * len(REALS),
-    **{f"at_{name}": place for place, name in enumerate(INTEGERS)},
+    # Typed: for each literal number, field() would be compiled once more.
+    **{f"at_{name}": np.int64(place) for place, name in enumerate(INTEGERS)},
 }

@@ -38,6 +38,7 @@ from accelnn.training import fit
 from accelnn.training.callbacks import CallbackList
 from accelnn.training.data import TrainingData
 from accelnn.training.objective import Objective
+from accelnn.training.row_orders import OrderAhead
 from accelnn.training.runners import captured, captured_graphs
 
 NODES = {
@@ -212,6 +213,19 @@ def test_predictions(on_device):
     predictor = captured.CapturedPredictor(model, "float64", 8, scores=False, device=SimulatedDevice())
     np.testing.assert_allclose(predictor.predict(x), model.predict_proba(x), rtol=1e-12)
     np.testing.assert_allclose(predictor.predict_on_backend(x), model.predict_proba(x), rtol=1e-12)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_next_order_is_drawn_while_the_device_works(on_device, use_form, form, monkeypatch):
+    use_form(form)
+    device, prepare = on_device(), OrderAhead.prepare
+    monkeypatch.setattr(OrderAhead, "prepare", lambda *arguments: (device.log.append("order"), prepare(*arguments)))
+    trained(lambda: [dense(4, "relu"), dense(3)], inputs(), targets(), epochs=2)
+    drawn = [i for i, entry in enumerate(device.log) if entry == "order"]
+    assert len(drawn) == 2
+    for i in drawn:
+        assert device.log[i - 1].startswith("replay" if form != "persistent" else "persistent_steps")
+        assert device.log[i + 1] == "download"
 
 
 def test_repeated_training_allocates_the_same_again(on_device):
