@@ -23,7 +23,7 @@ NAME = "gpu_check.json"
 class Document:
     """The results of a run; written anew after every section.
 
-    path: the file, None to name it after the date and the device. Otherwise the variable OUT may name a folder.
+    path: the file, or a folder for it, None to name it after the date and the device. Otherwise the variable OUT may name a folder.
     """
 
     path: pathlib.Path | None
@@ -48,7 +48,7 @@ class Document:
     def place(self) -> pathlib.Path:
         """Return the path of the file."""
         if self.path is not None:
-            return self.path
+            return self.path / NAME if self.path.is_dir() else self.path
         if folder := os.environ.get("OUT"):
             return pathlib.Path(folder, NAME)
         return FOLDER / f"{self.about['date']}-{self._device()}-gpu-check.json"

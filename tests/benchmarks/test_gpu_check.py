@@ -216,6 +216,8 @@ def test_where_the_file_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert document.place() == tmp_path / "gpu_check.json"
     document.path = tmp_path / "mine.json"
     assert document.place() == tmp_path / "mine.json"
+    document.path = tmp_path
+    assert document.place() == tmp_path / "gpu_check.json"
 
 
 def test_json_without_nan() -> None:
