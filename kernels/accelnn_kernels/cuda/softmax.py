@@ -102,11 +102,12 @@ def largest_of_threads(value, first, count):
     values[word(me)] = value
     cuda.syncthreads()
     if count > 16:
-        k = me + 16 if me < first + 16 else first + count
-        while k < first + count:
-            value = larger(values[word(k)], value)
-            k += 16
-        values[word(me)] = value
+        if me < first + 16:
+            k = me + 16
+            while k < first + count:
+                value = larger(values[word(k)], value)
+                k += 16
+            values[word(me)] = value
         cuda.syncthreads()
     largest = values[word(first)]
     for k in range(1, min(count, 16)):

@@ -31,11 +31,12 @@ def sum_of_threads(value, first, count):
     sums[word(me)] = value
     cuda.syncthreads()
     if count > 16:
-        k = me + 16 if me < first + 16 else first + count
-        while k < first + count:
-            value += sums[word(k)]
-            k += 16
-        sums[word(me)] = value
+        if me < first + 16:
+            k = me + 16
+            while k < first + count:
+                value += sums[word(k)]
+                k += 16
+            sums[word(me)] = value
         cuda.syncthreads()
     total = sums[word(first)]
     for k in range(1, min(count, 16)):
