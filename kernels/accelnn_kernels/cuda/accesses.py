@@ -76,6 +76,22 @@ def compiled_arrivals(intrinsic: Any) -> dict[str, Any]:
     return {"arrive": arrive, "count_arrivals": count_arrivals}
 
 
+def compiled_shifts(intrinsic: Any) -> dict[str, Any]:
+    """Return ``shift_up`` and ``shift_down`` of int32: Python's operators make 64 bits of them."""
+
+    def make(instruction):
+        @intrinsic
+        def shift(typing_context, value, bits):
+            def codegen(context, builder, signature, values):
+                return getattr(builder, instruction)(*values)
+
+            return types.int32(types.int32, types.int32), codegen
+
+        return shift
+
+    return {"shift_up": make("shl"), "shift_down": make("ashr")}
+
+
 def compiled_thread(intrinsic: Any) -> Any:
     """Return ``own_thread()``, threadIdx.x as a number that the compiler does not keep.
 

@@ -158,6 +158,7 @@ def _names(element: str) -> dict[str, Any]:
         "Cube": dense_products.Cube,
         "RowThreads": device_losses.RowThreads,
         "smallest_moment": optimizers.SMALLEST_MOMENT[real],
+        **target.shifts(),
         **target.accesses(element),
         **target.accesses(real, "_real"),
         **target.accesses("int64", "_int"),

@@ -43,19 +43,24 @@ def bits_of(lanes):
     return int32(0 + (lanes > 1) + (lanes > 2) + (lanes > 4))
 
 
+def lanes_bits(cube):
+    """Return the logarithm of the lanes over rows and columns together."""
+    return int32(cube.row_bits + cube.column_bits)
+
+
 def thread_of_cube(cube):
     """Return the number of this thread in its block."""
-    return int32((((cube.group << cube.row_bits) + cube.row) << cube.column_bits) + cube.column)
+    return int32(shift_up(int32(shift_up(cube.group, cube.row_bits) + cube.row), cube.column_bits) + cube.column)
 
 
 def threads_of_cube(cube):
     """Return the number of threads of the block."""
-    return int32(cube.groups << (cube.row_bits + cube.column_bits))
+    return shift_up(cube.groups, lanes_bits(cube))
 
 
 def tiles_along(size, bits):
     """Return how many tiles with 2^bits lanes cover ``size`` rows or columns."""
-    return int32((size + (4 << bits) - 1) >> (2 + bits))
+    return shift_down(int32(size + shift_up(int32(4), bits) - 1), int32(2 + bits))
 
 
 def tiles_of(cube, rows, columns):
@@ -72,7 +77,7 @@ def tile_place(cube, tile, columns):
 
 def row_of_output(cube, output):
     """Return the row of an output in its tile; a tile's outputs are numbered row by row."""
-    return int32(output >> (2 + cube.column_bits))
+    return shift_down(output, int32(2 + cube.column_bits))
 
 
 def column_of_output(cube, output):
@@ -82,13 +87,13 @@ def column_of_output(cube, output):
 
 def outputs_of_tile(cube):
     """Return the number of outputs of a tile."""
-    return int32(16 << (cube.row_bits + cube.column_bits))
+    return shift_up(int32(16), lanes_bits(cube))
 
 
 def turns_of_outputs(cube):
     """Return in how many turns the threads do all outputs of a tile."""
     groups = cube.groups
-    return int32(16 >> int32(0 + (groups > 1) + (groups > 2) + (groups > 4) + (groups > 8)))
+    return shift_down(int32(16), int32(0 + (groups > 1) + (groups > 2) + (groups > 4) + (groups > 8)))
 
 
 def place_in_matrix(row, columns, column):
@@ -171,16 +176,7 @@ def add_products(left, right, sums):
 
 def slices_of_groups(cube):
     """Return in how many slices the groups are added: 16 groups each, all slices at the same time."""
-    return max(int32(1), int32(cube.groups >> 4))
-
-
-def sum_of_some(values, first, step, count):
-    """Return the sum of ``count`` values, 1 to 16, in their order; all of them are read before one is added."""
-    total = real(0)
-    for i in range(16):
-        if i < count:
-            total += values[word(first + i * step)]
-    return total
+    return max(int32(1), shift_down(cube.groups, int32(4)))
 
 
 def add_groups(cube, sums, partials, addends):
@@ -190,7 +186,7 @@ def add_groups(cube, sums, partials, addends):
     neighbouring banks of the shared memory: each of a thread's 16 sums has a row of its own, with as many unused places
     at its end as the block has columns, or 8. Places are unsigned numbers, or code would be made for negative ones.
     """
-    me, bits = thread_of_cube(cube), cube.row_bits + cube.column_bits
+    me, bits = thread_of_cube(cube), lanes_bits(cube)
     stride = int32(threads_of_cube(cube) + min(cube.columns, int32(8)))
     for v in range(16):
         partials[word(v * stride + me)] = sums[v]
@@ -199,8 +195,8 @@ def add_groups(cube, sums, partials, addends):
     while turn < turns_of_outputs(cube):
         item = int32(me + turn * threads_of_cube(cube))
         place = place_of_partial(cube, int32(item & (outputs_of_tile(cube) - 1)), stride)
-        place = int32(place + ((int32(item >> (4 + bits)) * share) << bits))
-        addends[word(item)] = sum_of_some(partials, place, int32(1 << bits), share)
+        place = int32(place + shift_up(int32(shift_down(item, int32(4 + bits)) * share), bits))
+        addends[word(item)] = sum_of_some(partials, place, shift_up(int32(1), bits), share)
         turn = int32(turn + 1)
     cuda.syncthreads()
 
@@ -208,7 +204,8 @@ def add_groups(cube, sums, partials, addends):
 def place_of_partial(cube, output, stride):
     """Return where the first group's sum for an output lies."""
     row, column = row_of_output(cube, output), column_of_output(cube, output)
-    return int32((4 * (row & 3) + (column & 3)) * stride + ((row >> 2) << cube.column_bits) + (column >> 2))
+    lane = int32(shift_up(shift_down(row, int32(2)), cube.column_bits) + shift_down(column, int32(2)))
+    return int32(int32(4 * (row & 3) + (column & 3)) * stride + lane)
 
 
 def total_of(cube, addends, output):
@@ -220,6 +217,7 @@ def total_of(cube, addends, output):
 TEMPLATES = (
     launched_cube,
     bits_of,
+    lanes_bits,
     thread_of_cube,
     threads_of_cube,
     tiles_along,
@@ -245,7 +243,6 @@ TEMPLATES = (
     add_products,
     slices_of_groups,
     place_of_partial,
-    sum_of_some,
     add_groups,
     total_of,
 )

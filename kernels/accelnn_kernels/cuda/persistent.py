@@ -143,9 +143,11 @@ def thread_of_row():
 def cube_of(column_bits, row_bits):
     """Return this thread's place where the block's threads share out tiles with so many lanes."""
     me, bits = int32(own_thread()), int32(column_bits + row_bits)
-    columns, rows = int32(1 << column_bits), int32(1 << row_bits)
-    place = int32(me & (columns - 1)), int32((me >> column_bits) & (rows - 1)), int32(me >> bits)
-    return Cube(*place, columns, rows, int32(int32(cuda.blockDim.x) >> bits), int32(column_bits), int32(row_bits))
+    columns, rows = shift_up(int32(1), int32(column_bits)), shift_up(int32(1), int32(row_bits))
+    row = int32(shift_down(me, int32(column_bits)) & int32(rows - 1))
+    place = int32(me & int32(columns - 1)), row, shift_down(me, bits)
+    groups = shift_down(int32(cuda.blockDim.x), bits)
+    return Cube(*place, columns, rows, groups, int32(column_bits), int32(row_bits))
 
 
 def field(net, index, name):
@@ -221,12 +223,12 @@ def forward_rows(net, index):
 
 def first_row_of_block(net):
     """Return the first of the rows that this block does in all layers but the first."""
-    return int32(cuda.blockIdx.x * (4 << net.row_bits))
+    return int32(cuda.blockIdx.x * shift_up(int32(4), net.row_bits))
 
 
 def next_row_of_block(net, row):
     """Return the first of its next rows."""
-    return int32(row + cuda.gridDim.x * (4 << net.row_bits))
+    return int32(row + cuda.gridDim.x * shift_up(int32(4), net.row_bits))
 
 
 def output_gradient(net):

@@ -48,6 +48,14 @@ def simulated_add(address: int, amount: int) -> int:
         return before
 
 
+def simulated_shifts() -> dict[str, Any]:
+    """Return ``shift_up`` and ``shift_down`` of int32."""
+    return {
+        "shift_up": lambda value, bits: np.int32(int(value) << int(bits)),
+        "shift_down": lambda value, bits: np.int32(int(value) >> int(bits)),
+    }
+
+
 def from_bfloat16(stored: np.ndarray) -> np.ndarray:
     """Return bfloat16 numbers, given as their bits in uint16, as float32."""
     return (stored.astype(np.uint32) << 16).view(np.float32)

@@ -98,21 +98,36 @@ def largest_of_threads(value, first, count):
     if count == 1:
         return value
     values = cuda.shared.array(block_threads, real)
-    me = thread_of_block()
+    me, first, count = int32(thread_of_block()), int32(first), int32(count)
     values[word(me)] = value
     cuda.syncthreads()
     if count > 16:
         if me < first + 16:
-            k = me + 16
+            k = int32(me + 16)
             while k < first + count:
                 value = larger(values[word(k)], value)
-                k += 16
+                k = int32(k + 16)
             values[word(me)] = value
         cuda.syncthreads()
-    largest = values[word(first)]
-    for k in range(1, min(count, 16)):
-        largest = larger(values[word(first + k)], largest)
+    largest = largest_of_some(values, first, min(count, int32(16)))
     cuda.syncthreads()  # the next row overwrites them
+    return largest
+
+
+def largest_of_some(values, first, count):
+    """Return the largest of 1, 2, 4, 8 or 16 values, as sum_of_some does."""
+    largest, place = values[word(first)], int32(first + 1)
+    if count > 1:
+        largest, place = larger(values[word(place)], largest), int32(place + 1)
+    if count > 2:
+        for _ in range(2):
+            largest, place = larger(values[word(place)], largest), int32(place + 1)
+    if count > 4:
+        for _ in range(4):
+            largest, place = larger(values[word(place)], largest), int32(place + 1)
+    if count > 8:
+        for _ in range(8):
+            largest, place = larger(values[word(place)], largest), int32(place + 1)
     return largest
 
 
@@ -157,6 +172,7 @@ def gradient_shape(arguments, element):
 TEMPLATES = (
     lowest,
     larger,
+    largest_of_some,
     largest_of_threads,
     largest_of_row,
     sum_of_row,

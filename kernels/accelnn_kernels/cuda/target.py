@@ -20,8 +20,14 @@ from numba import cuda, types
 from numba.core import config
 from numba.cuda.extending import intrinsic
 
-from accelnn_kernels.cuda.accesses import compiled_accesses, compiled_add, compiled_arrivals, compiled_thread
-from accelnn_kernels.cuda.simulated_accesses import simulated_accesses, simulated_add
+from accelnn_kernels.cuda.accesses import (
+    compiled_accesses,
+    compiled_add,
+    compiled_arrivals,
+    compiled_shifts,
+    compiled_thread,
+)
+from accelnn_kernels.cuda.simulated_accesses import simulated_accesses, simulated_add, simulated_shifts
 
 module = cuda
 """What templates call ``cuda``: indices, shared and local arrays, barriers."""
@@ -66,6 +72,12 @@ def arrivals() -> dict[str, Any]:
     if is_simulator():
         return {"arrive": partial(simulated_add, amount=1), "count_arrivals": partial(simulated_add, amount=0)}
     return compiled_arrivals(intrinsic)
+
+
+@cache
+def shifts() -> dict[str, Any]:
+    """Return ``shift_up(value, bits)`` and ``shift_down(value, bits)`` of int32."""
+    return simulated_shifts() if is_simulator() else compiled_shifts(intrinsic)
 
 
 def own_thread() -> dict[str, Any]:

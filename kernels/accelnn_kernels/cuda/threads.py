@@ -19,7 +19,7 @@ def thread_of_block():
 
 
 def sum_of_threads(value, first, count):
-    """Return the sum of ``value`` over ``count`` threads from number ``first`` on, to all of these.
+    """Return the sum of ``value`` over ``count`` threads, a power of two, from number ``first`` on, to all of these.
 
     Every thread has to call it, with the same ``count``. A thread adds up 16 values, so there are two rounds for 256
     threads instead of the eight of a binary tree, and the threads wait for each other less often.
@@ -27,21 +27,36 @@ def sum_of_threads(value, first, count):
     if count == 1:
         return value
     sums = cuda.shared.array(block_threads, real)
-    me = thread_of_block()
+    me, first, count = int32(thread_of_block()), int32(first), int32(count)
     sums[word(me)] = value
     cuda.syncthreads()
     if count > 16:
         if me < first + 16:
-            k = me + 16
+            k = int32(me + 16)
             while k < first + count:
                 value += sums[word(k)]
-                k += 16
+                k = int32(k + 16)
             sums[word(me)] = value
         cuda.syncthreads()
-    total = sums[word(first)]
-    for k in range(1, min(count, 16)):
-        total += sums[word(first + k)]
+    total = sum_of_some(sums, first, int32(1), min(count, int32(16)))
     cuda.syncthreads()  # the next sum overwrites them
+    return total
+
+
+def sum_of_some(values, first, step, count):
+    """Return the sum of 1, 2, 4, 8 or 16 values, in their order."""
+    total, place = values[word(first)], int32(first + step)
+    if count > 1:
+        total, place = total + values[word(place)], int32(place + step)
+    if count > 2:
+        for _ in range(2):
+            total, place = total + values[word(place)], int32(place + step)
+    if count > 4:
+        for _ in range(4):
+            total, place = total + values[word(place)], int32(place + step)
+    if count > 8:
+        for _ in range(8):
+            total, place = total + values[word(place)], int32(place + step)
     return total
 
 
@@ -98,6 +113,7 @@ TEMPLATES = (
     all_threads,
     thread_of_block,
     sum_of_threads,
+    sum_of_some,
     block_sum,
     is_last_block,
     launch_sum,
