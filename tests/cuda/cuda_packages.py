@@ -15,14 +15,19 @@ With 13, which runs in CI, sm_75 is left out to save minutes: make cuda12-check 
 """
 
 
+def reason_to_skip() -> str:
+    """Return why kernels cannot be compiled in this process, "" if they can."""
+    if importlib.util.find_spec("numba_cuda") is None:
+        return "numba-cuda is not installed: make cuda-check installs it and runs these tests"
+    if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
+        return "Numba's simulator is on, which compiles nothing"
+    return ""
+
+
 def require_compiler() -> None:
     """Skip the module that calls this where kernels cannot be compiled."""
-    if importlib.util.find_spec("numba_cuda") is None:
-        pytest.skip(
-            "numba-cuda is not installed: make cuda-check installs it and runs these tests", allow_module_level=True
-        )
-    if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
-        pytest.skip("Numba's simulator is on, which compiles nothing", allow_module_level=True)
+    if reason_to_skip():
+        pytest.skip(reason_to_skip(), allow_module_level=True)
 
 
 def capabilities() -> tuple[tuple[int, int], ...]:

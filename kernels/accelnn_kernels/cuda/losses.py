@@ -148,18 +148,29 @@ def weight_of(weights, row):
 
 
 def wide_losses(threads, output, d, start, target, target_start, columns, count):
-    """Return this thread's share of the loss of a row, 16 bytes of outputs at a time; rows of targets lie anywhere."""
-    outputs = cuda.local.array(width, real)
+    """Return this thread's share of the loss of a row, 16 bytes of outputs at a time."""
+    outputs, targets = cuda.local.array(width, real), cuda.local.array(width, real)
     loss, j = real(0), width * threads.lane
     while j < columns:
         load_wide(output, start + j, outputs)
+        load_targets(target, target_start + j, targets)
         for k in range(width):
-            y = load_real(target, target_start + j + k)
-            loss += value(outputs[k], y)
-            outputs[k] = slope(outputs[k], y) * count
+            loss += value(outputs[k], targets[k])
+            outputs[k] = slope(outputs[k], targets[k]) * count
         store_wide(d, start + j, outputs)
         j += width * threads.lanes
     return loss
+
+
+def load_targets(target, first, targets):
+    """Fill ``targets`` with as many reals as a wide access to outputs moves; the data may lie anywhere."""
+    if is_aligned(target):
+        for part in range(width // real_width):
+            place = part * real_width
+            load_wide_real(target, first + place, targets[place : place + real_width])
+    else:
+        for k in range(width):
+            targets[k] = load_real(target, first + k)
 
 
 def narrow_losses(threads, output, d, start, target, target_start, columns, count):
@@ -227,6 +238,7 @@ TEMPLATES = (
     share_of,
     scale_of,
     weight_of,
+    load_targets,
     wide_losses,
     narrow_losses,
     largest_output,

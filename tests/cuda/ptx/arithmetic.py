@@ -85,8 +85,9 @@ def to_integer(a: Values, dtype: np.dtype, rounding: str) -> Values:
 
 def divide(a: Values, b: Values) -> Values:
     """Return the quotient of integers, cut off towards 0."""
-    quotient = np.abs(a) // np.abs(b) if a.dtype.kind == "i" else a // b
-    return quotient if a.dtype.kind == "u" else select((a < 0) != (b < 0), -quotient, quotient)
+    quotient = a // b
+    is_lower = (quotient * b != a) & ((a < 0) != (b < 0))
+    return quotient + is_lower.astype(a.dtype)
 
 
 def remainder(a: Values, b: Values) -> Values:

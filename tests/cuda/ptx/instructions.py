@@ -25,11 +25,8 @@ CACHES = ("ca", "cg", "cs", "cv", "lu", "wb", "wt", "nc")
 
 def lines_of(instruction: Instruction, block: Translation) -> list[str]:
     """Return what an instruction does. One that is not known raises ValueError with its text."""
-    maker = _MAKERS.get(instruction.opcode[0])
     try:
-        if maker is None:
-            raise KeyError
-        return maker(instruction, block)
+        return _MAKERS[instruction.opcode[0]](instruction, block)
     except (KeyError, IndexError):
         raise ValueError(f"the machine does not know this instruction: {instruction.text}") from None
 

@@ -9,10 +9,6 @@ from typing import Any
 import numpy as np
 
 
-class MemoryFault(Exception):
-    """An access to an address that a kernel may not use in this way."""
-
-
 class Allocation:
     """Bytes from ``address`` on, which is a multiple of 16.
 
@@ -25,6 +21,12 @@ class Allocation:
         self.end = address + self.size
         self.written = None if is_written else np.zeros(self.size, np.uint8)
         self._views: dict[tuple[np.dtype, int], np.ndarray] = {}
+
+    def forbid(self, poison: np.generic) -> None:
+        """Let every element that is a poison, a NaN that is no result, count as never written."""
+        if poison.dtype.itemsize > 1:
+            elements = self.data.view(poison.dtype)
+            self.written = np.repeat((elements != poison).view(np.uint8), poison.dtype.itemsize)
 
     def rows(self, dtype: np.dtype, count: int) -> np.ndarray:
         """Return the bytes as rows of ``count`` elements of ``dtype``; what is left at the end is left out."""

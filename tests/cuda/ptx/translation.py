@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
 from ptx import arithmetic, instructions
 from ptx.parsing import DTYPES, BasicBlock, Instruction, Program, parse
 
@@ -81,7 +82,7 @@ class _Translation:
             ]
         )
         scope: dict[str, Any] = {"np": np, "take": take, "put": put, **vars(arithmetic), **self.constants}
-        exec(f"def run(registers, lanes, block):\n{body}", scope)  # noqa: S102 - the text is made above
+        exec(f"def run(registers, lanes, block):\n{body}", scope)
         last = self.block.instructions[-1] if self.block.instructions else None
         return Step(scope["run"], self.kind, self.target, last)
 
@@ -160,11 +161,9 @@ def _converted(text: str, kept: np.dtype, wanted: np.dtype) -> str:
         return text
     if kept.itemsize == wanted.itemsize:
         return f"{text}.view(np.{wanted.name})"
-    assert kept.kind in "iu" and wanted.kind in "iu", f"{text}: {kept} as {wanted}"
-    unsigned = (
-        f"{text}.view(np.u{np.dtype(f'i{kept.itemsize}').name}).astype(np.u{np.dtype(f'i{wanted.itemsize}').name})"
-    )
-    return f"{unsigned}.view(np.{wanted.name})"
+    assert {kept.kind, wanted.kind} <= {"i", "u"}, f"{text}: {kept} as {wanted}"
+    bits = [8 * dtype.itemsize for dtype in (kept, wanted)]
+    return f"{text}.view(np.uint{bits[0]}).astype(np.uint{bits[1]}).view(np.{wanted.name})"
 
 
 def _constant(operand: str, dtype: np.dtype, program: Program) -> Any:

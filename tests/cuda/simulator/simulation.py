@@ -17,8 +17,8 @@ MAX_THREADS = 64
 _POISON = {"float32": np.uint32(0x7FBFFFFF), "float64": np.uint64(0x7FF7FFFFFFFFFFFF), "uint16": np.uint16(0x7FBF)}
 """NaN that signal, in the bits of float32, float64 and bfloat16: a number made from one has other bits."""
 
-_guarded: list[tuple[np.ndarray, int, int, bytes]] = []
-"""The memory of every array of a test: all its bytes, where in them the array begins and ends, and what a guard is."""
+_guarded: list[tuple[np.ndarray, int, int, np.generic]] = []
+"""The memory of every array of a test: all its bytes, where in them the array begins and ends, and its poison."""
 
 
 def device_array(values: Any, dtype: str | np.dtype | None = None) -> np.ndarray:
@@ -46,7 +46,7 @@ def poisoned(shape: int | tuple[int, ...], dtype: str | np.dtype) -> np.ndarray:
     buffer = np.full((size_bytes + 3 * ALIGNMENT_BYTES) // poison.itemsize, poison).view(np.uint8)
     start = -buffer.ctypes.data % ALIGNMENT_BYTES + ALIGNMENT_BYTES
     end = start + size_bytes
-    _guarded.append((buffer, start, end, bytes(buffer[:ALIGNMENT_BYTES])))
+    _guarded.append((buffer, start, end, poison))
     return buffer[start:end].view(dtype).reshape(shape)
 
 
@@ -69,12 +69,19 @@ def simulate(
     ``grid``, ``block``: the shape of the launch. Without them it is the kernel's own, its last direction halved until
     it has at most MAX_BLOCKS blocks and MAX_THREADS threads: kernels do not rely on how many there are.
     """
+    addresses = tuple(item.ctypes.data if isinstance(item, np.ndarray) else item for item in arguments)
+    assert len(addresses) == len(kernel.parameters), f"{kernel.name} takes {', '.join(kernel.parameters)}"
+    execute(kernel, addresses, grid, block)
+
+
+def execute(
+    kernel: Any, arguments: tuple[float, ...], grid: tuple[int, ...] | None, block: tuple[int, ...] | None
+) -> None:
+    """Run a kernel, whose arrays are addresses here; tests of compiled code put another function in this place."""
     from accelnn_kernels.cuda import target
 
-    addresses = [item.ctypes.data if isinstance(item, np.ndarray) else item for item in arguments]
-    assert len(addresses) == len(kernel.parameters), f"{kernel.name} takes {', '.join(kernel.parameters)}"
-    launch = kernel.launch_shape(*addresses)
-    typed = tuple(dtype.type(item) for dtype, item in zip(kernel.argument_dtypes, addresses, strict=True))
+    launch = kernel.launch_shape(*arguments)
+    typed = tuple(dtype.type(item) for dtype, item in zip(kernel.argument_dtypes, arguments, strict=True))
     target.simulate(
         kernel.python, grid or _at_most(MAX_BLOCKS, launch.grid), block or _at_most(MAX_THREADS, launch.block), typed
     )
@@ -88,6 +95,11 @@ def _at_most(limit: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*others, last)
 
 
+def arrays() -> list[tuple[np.ndarray, np.generic]]:
+    """Return the bytes of each array of the test, and what its elements are before they are written."""
+    return [(buffer[start:end], poison) for buffer, start, end, poison in _guarded if end > start]
+
+
 def forget_arrays() -> None:
     """Let go of the arrays of the last test."""
     _guarded.clear()
@@ -95,6 +107,7 @@ def forget_arrays() -> None:
 
 def check_guards() -> None:
     """Assert that nothing was written before or behind any array."""
-    for buffer, start, end, guard in _guarded:
+    for buffer, start, end, poison in _guarded:
+        guard = poison.tobytes() * (ALIGNMENT_BYTES // poison.itemsize)
         assert buffer[start - ALIGNMENT_BYTES : start].tobytes() == guard, "a kernel wrote before an array"
         assert buffer[end : end + ALIGNMENT_BYTES].tobytes() == guard, "a kernel wrote behind an array"

@@ -102,6 +102,16 @@ def test_weights(name, weights):
     compare(Epoch(name, "float32", (6, 8), weights), output)
 
 
+@pytest.mark.parametrize("element", ["float32", "float64", "bfloat16"])
+def test_targets_may_lie_anywhere(element):
+    """They are the user's; outputs are read 16 bytes at a time, and targets if they begin where that is possible."""
+    epoch = Epoch("mse", element, (5, 16), some_zero)
+    moved = poisoned(epoch.target.size + 1, REAL[element])[1:].reshape(epoch.target.shape)
+    moved[...] = epoch.target
+    epoch.target = moved
+    compare(epoch, np.random.default_rng(1).normal(size=(5, 16)))
+
+
 @pytest.mark.parametrize("shape", [(5, 7), (6, 8), (6, 40)])
 @pytest.mark.parametrize("name", ["mse", "cross_entropy", "cross_entropy_rows"])
 def test_bfloat16(name, shape):

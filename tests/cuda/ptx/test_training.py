@@ -1,0 +1,96 @@
+"""The captured runner with compiled kernels, whose every access is checked: the weights of the plain runner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from captured_training import check_agrees, dense, labels
+
+from accelnn import SGD, Activation, Adam, BatchNorm, Dropout, LayerNorm, Rescaling
+from ptx import compiled
+from ptx.faults import Race
+from ptx.translation import translate
+
+ROWS, COLUMNS = 15, 12
+OF_FLOAT32 = {"dtype": "float32", "tolerance": 2e-6}
+
+
+def pixels() -> np.ndarray:
+    return np.random.default_rng(4).integers(0, 256, (ROWS, COLUMNS)).astype(np.uint8)
+
+
+def numbers(dtype: str = "float32") -> np.ndarray:
+    return np.random.default_rng(5).normal(size=(ROWS, COLUMNS)).astype(dtype)
+
+
+def small(**options: Any) -> Any:
+    """Return the layers of a network 12-8-6-3 of dense layers, behind a scale for its inputs."""
+    sizes = (8, "relu"), (6, "relu"), (3, "softmax")
+    return lambda: [Rescaling(1 / 255), *(dense(n, activation, **options) for n, activation in sizes)]
+
+
+def check(on_device: Any, layers: Any, x: np.ndarray, **options: Any) -> Any:
+    """Train on both; the second of two batches of an epoch is a partial one, after two full ones."""
+    return check_agrees(on_device, layers, x, labels(n=ROWS), batch_size=6, **options)
+
+
+@pytest.mark.parametrize("form", ["persistent", "fused"])
+def test_dense_layers_and_adam(on_device: Any, use_form: Any, form: str) -> None:
+    use_form(form)
+    device = check(on_device, small(), pixels(), optimizer=Adam(0.01), **OF_FLOAT32)
+    assert any(line.startswith("persistent_steps") for line in device.log) == (form == "persistent")
+
+
+@pytest.mark.parametrize(("instruction", "weaker"), [
+    ("red.release.gpu", "red.relaxed.gpu"),
+    ("ld.acquire.gpu", "ld.relaxed.gpu"),
+    ("membar.gl;", ""),
+])  # fmt: skip
+def test_blocks_that_do_not_wait_properly_are_found(
+    on_device: Any, use_form: Any, monkeypatch: pytest.MonkeyPatch, instruction: str, weaker: str
+) -> None:
+    use_form("persistent")
+
+    def machine_of(kernel: Any) -> Any:
+        ptx = compiled.ptx_of(kernel)
+        assert instruction in ptx
+        return translate(ptx.replace(instruction, weaker))
+
+    monkeypatch.setattr(compiled, "machine_of", machine_of)
+    with pytest.raises(Race, match=r"^persistent_steps\.relu.*\n.*'(ld|st)\..*\n.*'(ld|st)\."):
+        check(on_device, small(), pixels(), optimizer=Adam(0.01), **OF_FLOAT32)
+
+
+def test_the_usual_network_at_its_full_size(on_device: Any, use_form: Any) -> None:
+    """784-128-64-10 and 128 rows, with the blocks and threads that a GPU gets."""
+    use_form("fused")
+    rng = np.random.default_rng(6)
+    x, y = rng.integers(0, 256, (128, 784)).astype(np.uint8), rng.integers(0, 10, 128)
+    sizes = (128, "relu"), (64, "relu"), (10, "softmax")
+    layers = lambda: [Rescaling(1 / 255), *(dense(n, activation) for n, activation in sizes)]  # noqa: E731
+    check_agrees(on_device, layers, x, y, batch_size=128, epochs=1, optimizer=SGD(0.1), **OF_FLOAT32)
+
+
+def test_dense_layers_with_penalties_and_a_clipped_norm(on_device: Any) -> None:
+    optimizer = SGD(0.1, momentum=0.9, clip_norm=0.5)
+    check(on_device, small(l2=0.01), numbers(), optimizer=optimizer, **OF_FLOAT32)
+
+
+def test_dense_layers_in_float64(on_device: Any, use_form: Any) -> None:
+    use_form("fused")
+    layers = lambda: [dense(8), dense(6), dense(3, "softmax")]  # noqa: E731
+    check(on_device, layers, numbers("float64"), optimizer=SGD(0.1), tolerance=1e-11)
+
+
+def test_other_layers_between_products(on_device: Any) -> None:
+    layers = lambda: [BatchNorm(), dense(8, "gelu"), Dropout(0.3), LayerNorm(), Activation("tanh"), dense(3, "softmax")]  # noqa: E731
+    device = check(on_device, layers, numbers("float64"), optimizer=SGD(0.05), tolerance=1e-11)
+    assert "gemm" in device.log
+
+
+def test_bfloat16_products(on_device: Any, use_form: Any) -> None:
+    use_form("products")
+    options = {"precision": "bf16", "dtype": "float32", "tolerance": 2e-2, "epochs": 1}
+    check(on_device, lambda: [dense(8, "relu"), dense(3, "softmax")], numbers(), optimizer=SGD(0.1), **options)

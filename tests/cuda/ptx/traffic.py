@@ -1,0 +1,55 @@
+"""How often a launch moves each of its arrays between global memory and its threads, counted in sectors.
+
+Memory moves sectors of 32 bytes. The threads of a warp that execute a load or store together share those that they
+touch; if neighbours use neighbouring bytes, no sector moves twice, and an array that is read once counts as 1. What the
+L1 cache keeps for a second reading is not taken off.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ptx import compiled
+from ptx.machine import Launch
+from ptx.memory import Memory
+from ptx.races import ATOMIC_WRITE, WRITE, Access
+
+SECTOR_BYTES, WARP = 32, 32
+
+
+class Traffic:
+    """The sectors that launches move from now on; ``reads`` and ``writes`` by name of the allocation."""
+
+    def __init__(self, monkeypatch: Any) -> None:
+        self.reads: dict[str, int] = {}
+        self.writes: dict[str, int] = {}
+        note = Launch.note
+
+        def count(launch: Launch, access: Access) -> None:
+            self._count(access)
+            note(launch, access)
+
+        monkeypatch.setattr(Launch, "note", count)
+
+    def _count(self, access: Access) -> None:
+        rows = np.broadcast_to(access.rows, access.lanes.shape).astype(np.int64)
+        sectors = rows * access.size // SECTOR_BYTES
+        n_sectors = access.allocation.size // SECTOR_BYTES + 1
+        moved = len(np.unique(access.lanes // WARP * n_sectors + sectors))
+        kept = self.writes if access.kind in (WRITE, ATOMIC_WRITE) else self.reads
+        kept[access.allocation.name] = kept.get(access.allocation.name, 0) + moved
+
+
+def passes(monkeypatch: Any, kernel: Any, arguments: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    """Launch a kernel as on a device; return how often each array is read and written, as multiples of its size."""
+    memory, traffic = Memory(), Traffic(monkeypatch)
+    arrays = {name: value for name, value in arguments.items() if isinstance(value, np.ndarray)}
+    for name, array in arrays.items():
+        memory.add_array(array, name)
+    numbers = tuple(arrays[name].ctypes.data if name in arrays else arguments[name] for name in kernel.parameters)
+    launch = kernel.launch_shape(*numbers)
+    compiled.execute(kernel, numbers, launch.grid, launch.block, memory)
+    counts = ((name, traffic.reads.get(name, 0), traffic.writes.get(name, 0), a.nbytes) for name, a in arrays.items())
+    return {name: (r * SECTOR_BYTES / n_bytes, w * SECTOR_BYTES / n_bytes) for name, r, w, n_bytes in counts}
