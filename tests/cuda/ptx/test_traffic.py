@@ -1,15 +1,20 @@
-"""Memory-bound kernels move each array once, in whole sectors: what a device copy does, and no more."""
+"""Memory-bound kernels move each array once, in whole sectors, as a device copy does; shared memory never waits."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import test_dense_kernels
+import test_gradients_kernels
+import test_softmax_kernels
 from accelnn_kernels.cuda.catalog import cuda_kernel
 from simulation import device_array
 
-from ptx.traffic import passes
+from ptx.traffic import Banks, passes
 
 ROWS, COLUMNS = 64, 256
 SIZE = ROWS * COLUMNS
@@ -94,3 +99,30 @@ def test_neighbours_that_are_far_apart_move_more(monkeypatch: Any) -> None:
     found = passes(monkeypatch, kernel, arguments | {"x": whole, "stride": COLUMNS + 1})
     assert found["x"][0] > 1.02
     assert found["out"] == WRITTEN
+
+
+def dense_shapes() -> None:
+    for shape in ((128, 96, 64), (12, 100, 40), (7, 33, 10)):
+        test_dense_kernels.test_forward(shape, "float32")
+        test_dense_kernels.test_backward(shape, "float32")
+
+
+def sums_over_rows_and_columns() -> None:
+    test_softmax_kernels.test_forward((9, 40), "float32", {})
+    test_gradients_kernels.test_gradient("silu", (33, 24), "float32")
+
+
+@pytest.mark.parametrize("work", [dense_shapes, sums_over_rows_and_columns])
+def test_no_thread_waits_for_a_bank_of_shared_memory(work: Callable[[], None], monkeypatch: Any) -> None:
+    banks = Banks(monkeypatch)
+    work()
+    assert banks.accesses > 100
+    assert banks.cycles == banks.accesses
+
+
+def test_words_of_one_bank_take_a_cycle_each(monkeypatch: Any) -> None:
+    banks, lanes = Banks(monkeypatch), np.arange(64)
+    for stride, cycles in ((1, 2), (2, 4), (32, 64), (33, 2), (0, 2)):
+        banks.cycles = 0
+        banks._count(4, lanes, lanes * stride, SimpleNamespace(address=0))
+        assert banks.cycles == cycles

@@ -1,8 +1,10 @@
-"""How often a launch moves each of its arrays between global memory and its threads, counted in sectors.
+"""How often a launch moves each of its arrays between global memory and its threads, and how long its shared one takes.
 
 Memory moves sectors of 32 bytes. The threads of a warp that execute a load or store together share those that they
 touch; if neighbours use neighbouring bytes, no sector moves twice, and an array that is read once counts as 1. What the
 L1 cache keeps for a second reading is not taken off.
+
+Shared memory has 32 banks of 4 bytes: what a warp wants of different words of one bank, it gets one after the other.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from ptx import compiled
 from ptx.machine import Launch
 from ptx.memory import Memory
 from ptx.races import ATOMIC_WRITE, WRITE, Access
+from ptx.thread_block import ThreadBlock
 
 SECTOR_BYTES, WARP = 32, 32
+BANKS, BANK_BYTES = 32, 4
 
 
 class Traffic:
@@ -40,6 +44,28 @@ class Traffic:
         moved = len(np.unique(access.lanes // WARP * n_sectors + sectors))
         kept = self.writes if access.kind in (WRITE, ATOMIC_WRITE) else self.reads
         kept[access.allocation.name] = kept.get(access.allocation.name, 0) + moved
+
+
+class Banks:
+    """The accesses of warps to shared memory from now on, and the cycles that they take."""
+
+    def __init__(self, monkeypatch: Any) -> None:
+        self.accesses = self.cycles = 0
+        note = ThreadBlock._note
+
+        def count(block: ThreadBlock, space: str, instruction: int, kind: int, size: int, *where: Any) -> None:
+            if space == "shared":
+                self._count(size, *where)
+            note(block, space, instruction, kind, size, *where)
+
+        monkeypatch.setattr(ThreadBlock, "_note", count)
+
+    def _count(self, size: int, lanes: np.ndarray, rows: np.ndarray, allocation: Any) -> None:
+        words = (allocation.address + np.broadcast_to(rows, lanes.shape) * size) // BANK_BYTES
+        for warp in np.unique(lanes // WARP):
+            own = np.unique(words[lanes // WARP == warp])
+            self.accesses += 1
+            self.cycles += int(np.bincount(own % BANKS).max())
 
 
 def passes(monkeypatch: Any, kernel: Any, arguments: dict[str, Any]) -> dict[str, tuple[float, float]]:
