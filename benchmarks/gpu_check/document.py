@@ -23,7 +23,8 @@ NAME = "gpu_check.json"
 class Document:
     """The results of a run; written anew after every section.
 
-    path: the file, or a folder for it, None to name it after the date and the device. Otherwise the variable OUT may name a folder.
+    path: the file, or a folder for it; None to name it after the date and the device, in the folder that the variable
+    OUT names, if there is one.
     """
 
     path: pathlib.Path | None

@@ -75,9 +75,9 @@ def is_last_block(counter, blocks):
     if thread_of_block() == 0:
         cuda.threadfence()  # behind the barrier, so that it counts for what all threads of the block have written
         last[0] = add_to_counter(counter, 1) == blocks - 1
+        cuda.threadfence()  # ahead of the store, which then comes behind what all blocks have added
         if last[0]:
             store_int(counter, 0, 0)
-        cuda.threadfence()
     cuda.syncthreads()
     answer = last[0]
     cuda.syncthreads()  # the next question overwrites it

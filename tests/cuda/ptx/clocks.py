@@ -38,6 +38,11 @@ class Knowledge:
         kept = {t: seen for t, seen in threads.items() if intervals[t // threads_of_a_block] <= seen[1]}
         return Knowledge(intervals, kept)
 
+    def contains(self, other: Knowledge) -> bool:
+        """Return whether the other one knows nothing more: who waits for a number reads it again and again."""
+        more = any(self.threads.get(thread, (-1, 0)) < seen for thread, seen in other.threads.items())
+        return not more and bool((self.intervals >= other.intervals).all())
+
     def includes(self, block: int, interval: int, thread: int, time: int) -> bool:
         """Return whether an access of a thread is known."""
         return bool(self.intervals[block] > interval or self.threads.get(thread, (-1, 0))[0] > time)
@@ -108,7 +113,10 @@ class Clocks:
         return own[-1][1] if own else self.history[block][-1]
 
     def _learn(self, block: int, thread: int, news: Knowledge, time: int) -> None:
-        known = self._known_by(block, thread).joined(news, self._threads_of_a_block)
+        before = self._known_by(block, thread)
+        if before.contains(news):
+            return
+        known = before.joined(news, self._threads_of_a_block)
         self.learned[thread, self.interval(block)].append((time, known))
         self._fresh[block].append(thread)
 

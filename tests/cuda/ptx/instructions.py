@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ptx import access_instructions
+from ptx.access_instructions import names_of
 from ptx.arithmetic import COMPARISONS
 from ptx.parsing import DTYPES, Instruction
 
@@ -17,10 +19,6 @@ UNARY = {
     "ex2": "in_wider(np.exp2, {0})", "lg2": "in_wider(np.log2, {0})",
 }  # fmt: skip
 ROOMY = {"min": ("np.minimum", "np.fmin"), "max": ("np.maximum", "np.fmax")}
-SPACES = ("global", "shared", "param")
-ORDERS = ("relaxed", "acquire", "release", "acq_rel", "volatile")
-SCOPES = ("gpu", "sys", "cta", "cluster")
-CACHES = ("ca", "cg", "cs", "cv", "lu", "wb", "wt", "nc")
 
 
 def lines_of(instruction: Instruction, block: Translation) -> list[str]:
@@ -186,13 +184,13 @@ def _move(instruction: Instruction, block: Translation) -> list[str]:
     kind, _ = _parts(instruction)
     target, source = instruction.operands
     if target[0] == "{":
-        low, upper = _names(target)
+        low, upper = names_of(target)
         return [
             f"low, upper = unpack({block.read(source, 's64')})",
             *(block.write(name, text, "s32") for name, text in ((low, "low"), (upper, "upper")) if name != "_"),
         ]
     if source[0] == "{":
-        low, upper = (block.read(name, "s32") for name in _names(source))
+        low, upper = (block.read(name, "s32") for name in names_of(source))
         return [block.write(target, f"pack({low}, {upper})", "s64")]
     if source[0] == "%" and kind in ("b32", "b64", "b16", "u32", "u64"):  # bits, whatever they stand for
         return [_moved_bits(block, target, source, kind)]
@@ -204,74 +202,6 @@ def _moved_bits(block: Translation, target: str, source: str, kind: str) -> str:
         return block.write(target, block.read(source, kind), kind)
     integer = f"s{kind[1:]}"
     return block.write(target, block.read(source, integer), integer)
-
-
-def _names(braces: str) -> list[str]:
-    return [name.strip() for name in braces.strip("{} ").split(",")]
-
-
-def _vector(instruction: Instruction) -> int:
-    return {"v2": 2, "v4": 4}.get(instruction.opcode[-2], 1)
-
-
-def _access(instruction: Instruction) -> tuple[str, str, str, int]:
-    """Return (space, type, order, number of elements). Scopes smaller than the device order nothing between blocks."""
-    parts = instruction.opcode[1:]
-    known = {*SPACES, *ORDERS, *SCOPES, *CACHES, "weak", "v2", "v4", parts[-1], "add", "exch", "inc", "cas"}
-    space = next((part for part in parts if part in SPACES), "")
-    if not set(parts) <= known or parts[-1] not in DTYPES or not space or {"cta", "cluster"} & set(parts):
-        raise KeyError(space)
-    order = next((part for part in parts if part in ORDERS), "")
-    return space, parts[-1], order, _vector(instruction)
-
-
-def _load(instruction: Instruction, block: Translation) -> list[str]:
-    space, kind, order, count = _access(instruction)
-    target, source = instruction.operands
-    if space == "param":
-        return [block.write(target, f"block.parameter({source.strip('[]')!r}, np.dtype(np.{DTYPES[kind].name}))", kind)]
-    arguments = f"{instruction.number}, lanes, {block.address(source)}, np.dtype(np.{DTYPES[kind].name}), {count}"
-    names = _names(target) if count > 1 else [target]
-    return [
-        f"loaded = block.load({space!r}, {order!r}, {arguments})",
-        *(_extended(block, name, f"loaded[{i}]", kind) for i, name in enumerate(names)),
-    ]
-
-
-def _extended(block: Translation, name: str, text: str, kind: str) -> str:
-    """Return the line that keeps what was loaded in a register that may be wider: unsigned numbers get zeros."""
-    size = block.program.dtype_of(name).itemsize
-    if kind[0] == "f" or DTYPES[kind].itemsize == size:
-        return block.write(name, text, kind)
-    wide = f"{'s' if kind[0] == 's' else 'u'}{8 * size}"
-    unsigned = text if kind[0] == "s" else f"{text}.view(np.uint{8 * DTYPES[kind].itemsize})"
-    return block.write(name, f"{unsigned}.astype(np.{DTYPES[wide].name})", wide)
-
-
-def _store(instruction: Instruction, block: Translation) -> list[str]:
-    space, kind, order, count = _access(instruction)
-    target, source = instruction.operands
-    values = ", ".join(block.read(name, kind) for name in (_names(source) if count > 1 else [source]))
-    dtype = f"np.dtype(np.{DTYPES[kind].name})"
-    return [
-        f"block.store({space!r}, {order!r}, {instruction.number}, lanes, {block.address(target)}, {dtype}, ({values},))"
-    ]
-
-
-def _atomic(instruction: Instruction, block: Translation) -> list[str]:
-    space, kind, order, _ = _access(instruction)
-    operation = next(part for part in instruction.opcode if part in ("add", "exch"))
-    *target, address, amount = instruction.operands
-    arguments = f"{order!r}, {instruction.number}, lanes, {block.address(address)}, np.dtype(np.{DTYPES[kind].name})"
-    if space != "global":
-        raise KeyError(space)
-    call = f"block.atomic({operation!r}, {arguments}, {block.read(amount, kind)})"
-    return [block.write(target[0], call, kind)] if target and target[0] != "_" else [call]
-
-
-def _fence(instruction: Instruction, block: Translation) -> list[str]:
-    kinds = {"gl": True, "sys": True, "gpu": True, "cta": False}
-    return ["block.fence(lanes)"] if kinds[instruction.opcode[-1]] else []
 
 
 def _nothing(instruction: Instruction, block: Translation) -> list[str]:
@@ -286,14 +216,11 @@ _MAKERS = {
     **dict.fromkeys(("min", "max"), _extremum),
     **dict.fromkeys(("shl", "shr"), _shift),
     **dict.fromkeys(("bfi", "prmt", "copysign"), _bits),
-    **dict.fromkeys(("atom", "red"), _atomic),
-    **dict.fromkeys(("membar", "fence"), _fence),
+    **access_instructions.MAKERS,
     "shf": _funnel,
     "selp": _select,
     "setp": _compare,
     "cvt": _convert,
     "mov": _move,
-    "ld": _load,
-    "st": _store,
     "nanosleep": _nothing,
 }

@@ -25,6 +25,9 @@ RESIDENT_BLOCKS = 2
 IDLE_STEPS = 30_000
 """Steps without a write, a barrier or an end of a thread after which a launch is stuck."""
 
+STEPS_OF_A_BLOCK = 300_000
+"""Steps for each block of a launch after which it is taken for endless."""
+
 LOG_LIMIT = 400_000
 """Accesses of threads after which the log is searched for races."""
 
@@ -91,8 +94,8 @@ class Launch:
         if not block.alive:
             block.finish()
             self._running.remove(block)
-        if self.steps - self.last_progress > IDLE_STEPS:
-            raise Deadlock(f"{self.name}: nothing moves any more\n" + "\n".join(self._places()))
+        if self.steps - self.last_progress > IDLE_STEPS or self.steps > STEPS_OF_A_BLOCK * self.blocks:
+            raise Deadlock(f"{self.name}: no end after {self.steps} steps\n" + "\n".join(self._places()))
         if self._logged > self._log_limit:
             self._search_log()
 

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from ptx import machine
 from ptx.faults import Deadlock, DivergentBarrier, MemoryFault, Race, Trap
 from ptx.machine import Launch
 from ptx.memory import Memory
@@ -217,8 +218,22 @@ def test_a_counter_that_is_also_read_plainly() -> None:
 
 
 def test_blocks_of_an_ordinary_launch_do_not_wait_for_each_other() -> None:
-    with pytest.raises(Deadlock, match=r"nothing moves any more\n(.*\n)*2 blocks wait for one of these to end"):
+    with pytest.raises(Deadlock, match=r"no end after \d+ steps\n(.*\n)*2 blocks wait for one of these to end"):
         meet(FENCES, is_cooperative=False)
+
+
+@pytest.mark.parametrize("look", [
+    "atom.global.add.u64 %rd1, [%rd30], 0;",
+    "ld.volatile.global.u64 %rd1, [%rd30];",
+    "mov.u64 %rd1, 0;",
+    "mov.u64 %rd1, 0; st.global.u64 [%rd30], %rd1;",
+])  # fmt: skip
+def test_a_loop_without_an_end(look: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "IDLE_STEPS", 300)
+    monkeypatch.setattr(machine, "STEPS_OF_A_BLOCK", 500)
+    body = f"$wait: {look} setp.eq.s64 %p1, %rd1, 0; @%p1 bra $wait;"
+    with pytest.raises(Deadlock, match=r"no end after \d+ steps\nblock \(0, 0, 0\): 1 of its threads before \['"):
+        run(body, device_array(np.zeros(1, np.int64)), block=1)
 
 
 def test_a_thread_that_waits_for_one_behind_it() -> None:
@@ -248,10 +263,10 @@ def test_a_trap() -> None:
 
 
 def test_too_many_threads() -> None:
-    machine = translate(".entry kernel()\n.maxntid 64, 1, 1\n{\nret;\n}")
-    Launch(machine, "snippet", (), (1,), (64,), Memory()).run()
+    translated = translate(".entry kernel()\n.maxntid 64, 1, 1\n{\nret;\n}")
+    Launch(translated, "snippet", (), (1,), (64,), Memory()).run()
     with pytest.raises(AssertionError, match="takes 64 threads at most"):
-        Launch(machine, "snippet", (), (1,), (65,), Memory())
+        Launch(translated, "snippet", (), (1,), (65,), Memory())
 
 
 def test_the_same_seed_is_the_same_run() -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from ptx import compiled
+from ptx.accesses import Accesses
 from ptx.machine import Launch
 from ptx.memory import Memory
 from ptx.races import ATOMIC_WRITE, WRITE, Access
-from ptx.thread_block import ThreadBlock
 
 SECTOR_BYTES, WARP = 32, 32
 BANKS, BANK_BYTES = 32, 4
@@ -51,14 +51,13 @@ class Banks:
 
     def __init__(self, monkeypatch: Any) -> None:
         self.accesses = self.cycles = 0
-        note = ThreadBlock._note
+        note = Accesses.note
 
-        def count(block: ThreadBlock, space: str, instruction: int, kind: int, size: int, *where: Any) -> None:
-            if space == "shared":
-                self._count(size, *where)
-            note(block, space, instruction, kind, size, *where)
+        def count(accesses: Accesses, access: Access) -> None:
+            self._count(access.size, access.lanes, access.rows, access.allocation)
+            note(accesses, access)
 
-        monkeypatch.setattr(ThreadBlock, "_note", count)
+        monkeypatch.setattr(Accesses, "note", count)
 
     def _count(self, size: int, lanes: np.ndarray, rows: np.ndarray, allocation: Any) -> None:
         words = (allocation.address + np.broadcast_to(rows, lanes.shape) * size) // BANK_BYTES

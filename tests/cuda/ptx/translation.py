@@ -127,9 +127,7 @@ class _Translation:
         """Return the expression for an operand, as numbers of a type of PTX."""
         dtype = DTYPES[kind]
         if operand[0] != "%":
-            name = f"constant_{len(self.constants)}"
-            self.constants[name] = _constant(operand, dtype, self.program)
-            return name
+            return self.constant(_constant(operand, dtype, self.program))
         if operand in ("%clock", "%clock64", "%globaltimer"):
             return f"np.{dtype.name}(block.clock())"
         if operand not in self.written:
@@ -141,6 +139,12 @@ class _Translation:
         """Return the line that sets a register to what an expression of a type of PTX gives."""
         self.written[operand] = None
         return f"{_local(operand)} = {_converted(f'({expression})', DTYPES[kind], self.program.dtype_of(operand))}"
+
+    def constant(self, value: Any) -> str:
+        """Return a name for a value."""
+        name = f"constant_{len(self.constants)}"
+        self.constants[name] = value
+        return name
 
     def address(self, operand: str) -> str:
         """Return the expression for ``[%rd1+8]``."""
