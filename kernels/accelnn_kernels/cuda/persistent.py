@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from accelnn_kernels.cuda import persistent_rows, persistent_update
 from accelnn_kernels.cuda.persistent_shapes import INTEGERS, MAX_LAYERS, REALS
 
 
@@ -207,30 +208,6 @@ def forward_tiles(net):
     )
 
 
-def forward_rows(net, index):
-    """Do this block's rows of another layer's output, tile after tile."""
-    cube = cube_of(field(net, index, at_forward_columns), net.row_bits)
-    weight, bias, shape = field(net, index, at_weight), field(net, index, at_bias), shape_of(net, index)
-    out = net, index, index == net.n_layers - 1
-    source, row = source_below(net, index), first_row_of_block(net)
-    while row < net.rows:
-        column = int32(0)
-        while column < shape[2]:
-            forward_tile(cube, row, column, source, weight, bias, out, shape, net.partials, net.addends)
-            column = int32(column + 4 * cube.columns)
-        row = next_row_of_block(net, row)
-
-
-def first_row_of_block(net):
-    """Return the first of the rows that this block does in all layers but the first."""
-    return int32(cuda.blockIdx.x * shift_up(int32(4), net.row_bits))
-
-
-def next_row_of_block(net, row):
-    """Return the first of its next rows."""
-    return int32(row + cuda.gridDim.x * shift_up(int32(4), net.row_bits))
-
-
 def output_gradient(net):
     """Write the gradient of the loss for this block's rows; return this thread's share of the loss."""
     me, lanes = int64(own_thread()), int64(1 << net.loss_bits)
@@ -251,73 +228,11 @@ def output_gradient(net):
     return loss
 
 
-def weight_of_batch(net, weights, batch):
-    """Return the sum of the weights of the rows of the batch, to all threads."""
-    total, row = real(0), int32(cuda.threadIdx.x)
-    while row < net.rows:
-        total += load_real(weights, load_int(batch, row))
-        row = int32(row + cuda.blockDim.x)
-    return block_sum(total)
-
-
-def keep_of_layer(out, place, value):
-    """Write an output, and what it was computed from if the derivative needs it; ``out``: (net, layer, is it the last).
-
-    Addresses are looked up here rather than carried through the product, where registers are few.
-    """
-    net, index, is_last = out
-    if output_keeps_z() if is_last else hidden_keeps_z():
-        store(field(net, index, at_z), place, value)
-    store(field(net, index, at_a), place, output_activation(value) if is_last else activation(value))
-
-
-def leave_gradient(d, z, a, first, last):
-    """Leave da as it is: it is dz for the identity."""
-
-
-def multiply_by_derivative(d, z, a, first, last):
-    """Turn da into dz, for the elements [first, last)."""
-    i = first + cuda.threadIdx.x
-    while i < last:
-        own_a = load(a, i)
-        store(d, i, load(d, i) * output_derivative(load(z, i) if output_keeps_z() else own_a, own_a))
-        i += cuda.blockDim.x
-
-
-def yes():
-    """Return True, as a function that the compiler sees through."""
-    return True
-
-
-def no():
-    """Return False."""
-    return False
-
-
 def backward(net, index):
     """Compute dz of the layer below for this block's rows; gradients of parameters wait for all rows."""
     if index > 0:
         backward_rows(net, index)
         cuda.syncthreads()
-
-
-def backward_rows(net, index):
-    """Do the rows tile after tile."""
-    cube = cube_of(field(net, index, at_backward_columns), net.row_bits)
-    dz, weight, dx = field(net, index, at_da), field(net, index, at_weight), (net, index)
-    below, shape = (field(net, index - 1, at_z), field(net, index - 1, at_a)), shape_of(net, index)
-    row = first_row_of_block(net)
-    while row < net.rows:
-        column = int32(0)
-        while column < shape[1]:
-            input_gradient_tile(cube, row, column, dz, weight, below, dx, shape, net.partials, net.addends)
-            column = int32(column + 4 * cube.columns)
-        row = next_row_of_block(net, row)
-
-
-def keep_dx(dx, place, value):
-    """Write an element of the gradient of the layer below; ``dx``: (net, layer)."""
-    store(field(dx[0], dx[1], at_dx), place, value)
 
 
 def synchronize(net):
@@ -342,40 +257,6 @@ def update(net, step):
     return net.penalty[0]
 
 
-def update_parameter(target, is_weight, place, gradient):
-    """Update an element of the weight or of the bias by its gradient; its penalty is added up.
-
-    ``target``: (the layer, the address of its own bias, the net).
-    """
-    index, _, net = target
-    values, moments_1, moments_2, hyper = net.arena
-    first = field(net, index, at_weight if is_weight else at_own_bias)
-    h = hyper + ((6 * net.turn[0]) << real_bits)
-    i = ((first - values) >> real_bits) + place
-    p = load_real(values, i)
-    m = load_real(moments_1, i) if n_moments() > 0 else real(0)
-    v = load_real(moments_2, i) if n_moments() > 1 else real(0)
-    if net.limits[2] != 0:
-        gradient = penalize_element(net, index * factors_of_layer + (0 if is_weight else 2), p, gradient)
-    h0, h1, h2, h3, h4, h5 = (
-        load_real(h, 0), load_real(h, 1), load_real(h, 2), load_real(h, 3), load_real(h, 4), load_real(h, 5)
-    )  # fmt: skip
-    p, m, v = update_formula(p, gradient, m, v, h0, h1, h2, h3, h4, h5)
-    store_real(values, i, p)
-    if n_moments() > 0:
-        store_real(moments_1, i, m)
-    if n_moments() > 1:
-        store_real(moments_2, i, v)
-
-
-def penalize_element(net, factors, p, gradient):
-    """Return the gradient with that of the penalties, clipped; the penalty of this parameter is added up."""
-    l1 = net.reals[word(factors)] / net.limits[0]
-    l2 = net.reals[word(factors + 1)] / net.limits[0]
-    net.penalty[0] += (l1 + l2 * real(0.5) * abs(p)) * abs(p)
-    return penalized(gradient, p, l1, l2, net.limits[1])
-
-
 OPERATIONS = (load_batch, count_layers, forward, output_gradient, backward, synchronize, update)
 """What the source of the step calls."""
 
@@ -392,19 +273,8 @@ TEMPLATES = (
     source_of,
     source_below,
     forward_tiles,
-    forward_rows,
-    first_row_of_block,
-    next_row_of_block,
-    weight_of_batch,
-    keep_of_layer,
-    leave_gradient,
-    multiply_by_derivative,
-    yes,
-    no,
-    backward_rows,
-    keep_dx,
-    penalize_element,
-    update_parameter,
+    *persistent_rows.TEMPLATES,
+    *persistent_update.TEMPLATES,
 )
 """What these call."""
 
