@@ -6,15 +6,14 @@ that keeps its arrays on the host and runs the kernels in a simulator.
 
 from __future__ import annotations
 
-import gc
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from accelnn_kernels.collector import collector_off
 
 from accelnn.arrays.backend import Backend
 from accelnn.arrays.cuda.cublas import Cublas, Gemm, workspace_bytes
@@ -223,7 +222,7 @@ class CudaDevice:
     def record(self, launches: Callable[[], None]) -> Graph:
         """Return what ``launches`` starts as a graph."""
         try:
-            with self._backend.active(), _collector_off():
+            with self._backend.active(), collector_off():  # freeing device memory is illegal during a capture
                 return _CudaGraph(self._captured(launches), self._stream, self._backend)
         except RuntimeError as error:  # of CUDA
             raise BackendError(f"the training step could not be recorded as a CUDA graph: {error}") from error
@@ -322,18 +321,6 @@ def _digits(compute_capability: tuple[int, int]) -> str:
 def _close(backend: Backend, cublas: Cublas) -> None:
     with backend.active():
         cublas.close()
-
-
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    """Keep the garbage collector from freeing device memory, which is an illegal act while a stream is captured."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _end_quietly(stream: Any) -> None:

@@ -20,6 +20,7 @@ from numba import cuda, types
 from numba.core import config
 from numba.cuda.extending import intrinsic
 
+from accelnn_kernels.collector import collector_off
 from accelnn_kernels.cuda.accesses import (
     compiled_accesses,
     compiled_add,
@@ -189,7 +190,7 @@ def compile_ptx(
     out: kernels raise none, and its names contain a counter, so that no code would ever be the same twice.
     """
     signature = types.void(*(getattr(types, dtype.name) for dtype in dtypes))
-    with _without_device(compute_capability), _modules_once():
+    with _without_device(compute_capability), _modules_once(), collector_off():
         ptx, _ = cuda.compile(
             function, signature, cc=compute_capability, device=False, abi="numba", launch_bounds=max_threads
         )

@@ -58,8 +58,9 @@ class Clocks:
         """What each block knew in each of its intervals."""
         self.learned: dict[tuple[int, int], list[tuple[int, Knowledge]]] = defaultdict(list)
         """What (thread, interval) has learned beyond that, and when."""
-        self.observed: dict[tuple[int, int], list[int]] = defaultdict(list)
-        """When a (thread, address) read that address atomically."""
+        self.observed: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+        """When a (thread, address) read that address atomically, and when it then passed a fence."""
+        self._unfenced: dict[int, list[tuple[int, int]]] = defaultdict(list)
         self._fenced: dict[int, Knowledge] = {}
         self._pending: dict[int, Knowledge] = {}
         self._released: dict[int, Knowledge] = {}
@@ -81,6 +82,8 @@ class Clocks:
     def fence(self, block: int, lanes: np.ndarray, time: int) -> None:
         """Let threads of a block pass a fence for the whole device."""
         for thread in (block * self._threads_of_a_block + lanes).tolist():
+            for address, seen in self._unfenced.pop(thread, ()):
+                self.observed[thread, address].append((seen, time))
             if thread in self._pending:
                 self._learn(block, thread, self._pending.pop(thread), time)
             self._fenced[thread] = self._all_of(block, thread, time)
@@ -89,7 +92,10 @@ class Clocks:
         """Let threads read atomically."""
         for lane, address in zip(lanes.tolist(), addresses.tolist(), strict=True):
             thread = block * self._threads_of_a_block + lane
-            self.observed[thread, address].append(time)
+            if order in ACQUIRES:
+                self.observed[thread, address].append((time, time))
+            else:
+                self._unfenced[thread].append((address, time))
             released = self._released.get(address)
             if released is not None and order in ACQUIRES:
                 self._learn(block, thread, released, time)

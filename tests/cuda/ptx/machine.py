@@ -15,7 +15,7 @@ import numpy as np
 from ptx.clocks import Clocks
 from ptx.faults import Deadlock, Race, at_instruction
 from ptx.memory import Memory
-from ptx.races import ATOMIC_READ, ATOMIC_WRITE, Access, Conflict, conflicts
+from ptx.races import ATOMIC_WRITE, Access, Conflict, conflicts
 from ptx.thread_block import ThreadBlock
 from ptx.translation import Machine
 
@@ -159,13 +159,12 @@ class _Order:
         return bool(known.intervals[first.block] > first.interval)
 
     def of_threads(self, conflict: Conflict) -> bool:
-        """Return also whether a thread has seen the first access, to what it then uses: the same bytes."""
+        """Return also whether a thread has read the first one's atomic write, and then passed a fence."""
         a, b, address = conflict.first, conflict.second, conflict.first.allocation.address + conflict.offset
         known = [self._clocks.history[b.block][b.interval]]
         learned = self._clocks.learned.get((conflict.second_thread, b.interval), ())
         known += [knowledge for time, knowledge in learned if time < b.time]
         if any(knowledge.includes(a.block, a.interval, conflict.first_thread, a.time) for knowledge in known):
             return True
-        is_atomic = a.kind in (ATOMIC_READ, ATOMIC_WRITE)
         seen = self._clocks.observed.get((conflict.second_thread, address), ())
-        return is_atomic and any(a.time < time < b.time for time in seen)
+        return a.kind == ATOMIC_WRITE and any(a.time < read and fenced < b.time for read, fenced in seen)

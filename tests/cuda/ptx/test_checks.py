@@ -217,6 +217,18 @@ def test_a_counter_that_is_also_read_plainly() -> None:
         run(body.format("ld.global.u64"), counter, grid=2)
 
 
+def test_a_counter_is_reset_behind_a_fence() -> None:
+    """What other blocks have added to it comes before the plain store then."""
+    body = """
+    atom.global.add.u64 %rd1, [%rd30], 1; setp.ne.s64 %p1, %rd1, 2; @%p1 bra $end;
+    {} mov.u64 %rd2, 0; st.global.u64 [%rd30], %rd2; $end:
+    """
+    for seed in range(3):
+        run(body.format("membar.gl;"), device_array(np.zeros(1, np.int64)), grid=3, block=1, seed=seed)
+        with pytest.raises(Race, match=r"atom\.global.*\n.*st\.global"):
+            run(body.format(""), device_array(np.zeros(1, np.int64)), grid=3, block=1, seed=seed)
+
+
 def test_blocks_of_an_ordinary_launch_do_not_wait_for_each_other() -> None:
     with pytest.raises(Deadlock, match=r"no end after \d+ steps\n(.*\n)*2 blocks wait for one of these to end"):
         meet(FENCES, is_cooperative=False)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from captured_training import check_agrees, dense, labels
 
-from accelnn import SGD, Activation, Adam, BatchNorm, Dropout, LayerNorm, Rescaling
+from accelnn import SGD, Adam, BatchNorm, Dropout, LayerNorm, Rescaling
 from ptx import compiled
 from ptx.faults import Race
 from ptx.translation import translate
@@ -85,7 +85,7 @@ def test_dense_layers_in_float64(on_device: Any, use_form: Any) -> None:
 
 
 def test_other_layers_between_products(on_device: Any) -> None:
-    layers = lambda: [BatchNorm(), dense(8, "gelu"), Dropout(0.3), LayerNorm(), Activation("tanh"), dense(3, "softmax")]  # noqa: E731
+    layers = lambda: [BatchNorm(), dense(8, "gelu"), Dropout(0.3), LayerNorm(), dense(3, "softmax")]  # noqa: E731
     device = check(on_device, layers, numbers("float64"), optimizer=SGD(0.05), tolerance=1e-11)
     assert "gemm" in device.log
 
