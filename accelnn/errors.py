@@ -1,7 +1,7 @@
 """Every error that a caller can cause, and the helpers that word them.
 
-Each error is also the built-in that a caller would expect (``ValueError``, ``TypeError`` or
-``RuntimeError``). A message names the argument, the value that was seen and the fix.
+Each error is also the built-in that a caller would expect (``ValueError``, ``TypeError``, ``RuntimeError`` or
+``MemoryError``). A message names the argument, the value that was seen and the fix.
 """
 
 from __future__ import annotations
@@ -45,6 +45,10 @@ class CheckpointError(AccelnnError, RuntimeError):
 
 class BackendError(AccelnnError, RuntimeError):
     """The requested backend cannot be used on this machine."""
+
+
+class DeviceMemoryError(AccelnnError, MemoryError):
+    """The memory of a CUDA device, or what may be used of it, is full."""
 
 
 class NotBuiltError(AccelnnError, RuntimeError):

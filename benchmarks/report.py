@@ -54,14 +54,14 @@ def _result(contender: Contender, first: Contender | None) -> dict[str, Any]:
 
 
 def disagreeing(losses: Mapping[str, float], tolerance: float = LOSS_TOLERANCE) -> dict[str, float]:
-    """Return the contenders whose loss is off, with its distance from the median loss, relative to that.
+    """Return the contenders whose loss is off, with its distance from the median loss, relative to that unless it is 0.
 
     Only losses of the first round are compared: rounding errors grow from step to step, so that later rounds differ
     however exact a library is. NaN agrees with nothing.
     """
     finite = [value for value in losses.values() if value == value]
     usual = median(finite) if finite else float("nan")
-    off = {name: abs(value - usual) / abs(usual) for name, value in losses.items()}
+    off = {name: abs(value - usual) / (abs(usual) or 1.0) for name, value in losses.items()}
     return {name: distance for name, distance in off.items() if not distance <= tolerance}
 
 

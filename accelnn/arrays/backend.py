@@ -17,7 +17,10 @@ from accelnn.arrays import cuda_probe
 from accelnn.arrays.namespace import is_cupy
 from accelnn.arrays.ops import PlainOps
 from accelnn.arrays.typing import Array, Namespace
-from accelnn.errors import BackendError, invalid, unknown_name, wrong_type
+from accelnn.errors import BackendError, DeviceMemoryError, invalid, unknown_name, wrong_type
+
+RESIDENT_SHARE = 0.6
+"""The part of a device's free memory that data may take; the rest is for the batch and for other programs."""
 
 _logger = logging.getLogger("accelnn")
 _fallback_told = threading.Event()
@@ -67,15 +70,50 @@ class Backend:
         if self.name == "cuda":
             self._cuda_device().synchronize()
 
+    def free_bytes(self) -> int:
+        """Return how much memory new arrays may take on a CUDA device.
+
+        That is what it has free, and what CuPy's pool holds without using it, within the pool's limit.
+        """
+        with self.active():
+            pool = self.xp.get_default_memory_pool()
+            free = int(self.xp.cuda.runtime.memGetInfo()[0]) + int(pool.free_bytes())
+            limit = int(pool.get_limit())
+            return min(free, limit - int(pool.used_bytes())) if limit else free
+
     def active(self) -> AbstractContextManager[Any]:
-        """Return a context in which new arrays and computations go to this device."""
-        if self.name == "cpu":
-            return contextlib.nullcontext()
-        context: AbstractContextManager[Any] = self._cuda_device()
-        return context
+        """Return a context in which new arrays and computations go to this device.
+
+        It raises DeviceMemoryError where the device's memory runs out.
+        """
+        return contextlib.nullcontext() if self.name == "cpu" else _OnDevice(self._cuda_device())
 
     def _cuda_device(self) -> Any:
         return self.xp.cuda.Device(int(self.device.partition(":")[2]))
+
+
+class _OnDevice(AbstractContextManager[None]):
+    """A context in which a device of CuPy's is the current one, and its memory running out is an error of ours."""
+
+    def __init__(self, device: Any) -> None:
+        self._device = device
+
+    def __enter__(self) -> None:
+        self._device.__enter__()
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self._device.__exit__(kind, error, trace)
+        if error is not None and _is_full(error):
+            raise DeviceMemoryError(f"{str(error).rstrip('.')} on CUDA device {self._device.id}: {_LESS}") from error
+
+
+_LESS = "use smaller batches or a smaller network, or free what else lies on the device, other programs' arrays too"
+
+
+def _is_full(error: BaseException) -> bool:
+    """Return whether CuPy, whose classes are only known where it is installed, says that no memory is left."""
+    is_of_cupy = type(error).__module__.startswith("cupy")
+    return is_of_cupy and (isinstance(error, MemoryError) or "cudaErrorMemoryAllocation" in str(error))
 
 
 def get_backend(spec: str | Backend = "auto", *, memory_limit_bytes: int | None = None) -> Backend:
@@ -88,8 +126,8 @@ def get_backend(spec: str | Backend = "auto", *, memory_limit_bytes: int | None 
     ``memory_limit_bytes`` limits CuPy's memory pool on the device, for all of this process and until it is set again: 0
     lifts the limit, None leaves it as it is (CUPY_GPU_MEMORY_LIMIT sets the first one). Arrays of accelnn and CuPy
     count, also those that exist already; the driver's own share (its context, loaded kernels, graphs) does not. Where
-    "auto" is the CPU there is nothing to limit. An allocation beyond the limit raises CuPy's OutOfMemoryError, a
-    MemoryError.
+    "auto" is the CPU there is nothing to limit. A model or a batch that needs more raises DeviceMemoryError, which is
+    a MemoryError.
 
     Raises ArgumentError for another string, for a limit below 0 and for one of the CPU's memory, and
     ArgumentTypeError for another type.

@@ -59,11 +59,16 @@ def model_of(units: tuple[int, ...], backend: str) -> Sequential:
 
 
 class Steps:
-    """The steps of one epoch, started as the captured runner does it: as steps of graphs, or as launches."""
+    """The steps of one epoch, started as the captured runner does it: as steps of graphs, or as launches.
+
+    Raises Skipped if there are too few for the longest graph.
+    """
 
     def __init__(self, x: np.ndarray, y: np.ndarray, units: tuple[int, ...], batch_size: int) -> None:
         from accelnn.training.runners.captured import TABLE_STEPS
 
+        if len(x) // batch_size < 16:
+            raise Skipped(f"{len(x)} rows are fewer than 16 steps")
         model = model_of(units, "cuda")
         state = OptimizerState.fresh(resolve_optimizer("sgd", 0.01), model)
         arguments = (model, TrainingData(x, y), "cross_entropy", state.optimizer, state.moments, batch_size)
@@ -112,8 +117,6 @@ def anatomy(x: np.ndarray, y: np.ndarray, units: tuple[int, ...], batch_size: in
 
     The kernels' times are taken in steps of their own, because tracing makes a step slower.
     """
-    if len(x) // batch_size < 16:
-        raise Skipped(f"{len(x)} rows are fewer than 16 steps")
     steps = Steps(x, y, units, batch_size)
     step_us = [device_us(steps) / steps.n_steps for _ in range(5)]
     nodes, n_traced = steps.nodes_of_a_step, min(steps.n_steps, MOST_TRACED)

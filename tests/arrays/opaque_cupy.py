@@ -122,19 +122,33 @@ class Pool:
     def get_limit(self) -> int:
         return self.limits.get(Device().id, 0)
 
+    def free_bytes(self) -> int:
+        return 0
+
+    def used_bytes(self) -> int:
+        return 0
+
+
+class OutOfMemoryError(MemoryError):
+    __module__ = "cupy.cuda.memory"
+
 
 class OpaqueCupy(types.ModuleType):
-    """The module: NumPy's functions behind the wall."""
+    """The module: NumPy's functions behind the wall. ``capacity_bytes``: the largest array that comes from the host."""
 
     ndarray = OpaqueArray
 
     def __init__(self) -> None:
         super().__init__("cupy")
+        self.capacity_bytes = 1 << 30
         pool = Pool()
         self.get_default_memory_pool = lambda: pool
         self.cuda = types.SimpleNamespace(
             Device=Device,
-            runtime=types.SimpleNamespace(pointerGetAttributes=lambda address: types.SimpleNamespace(device=1)),
+            runtime=types.SimpleNamespace(
+                pointerGetAttributes=lambda address: types.SimpleNamespace(device=1),
+                memGetInfo=lambda: (self.capacity_bytes, 1 << 30),
+            ),
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -146,6 +160,8 @@ class OpaqueCupy(types.ModuleType):
             _check_devices([values])
             return OpaqueArray(np.asarray(values._values, dtype))
         interface = getattr(values, "__cuda_array_interface__", None)
+        if interface is None and np.asarray(values).nbytes > self.capacity_bytes:
+            raise OutOfMemoryError("Out of memory allocating 736 bytes (allocated so far: 0 bytes).")
         return OpaqueArray(np.array(values, dtype)) if interface is None else OpaqueArray(values.values)
 
     def from_dlpack(self, tensor: Any) -> OpaqueArray:

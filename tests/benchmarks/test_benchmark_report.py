@@ -63,6 +63,7 @@ def test_a_loss_that_is_off_is_named() -> None:
     assert report.disagreeing({"a": 1.0, "b": math.nan, "c": 1.0}).keys() == {"b"}
     assert report.disagreeing({"a": math.nan}).keys() == {"a"}
     assert report.disagreeing({}) == {}
+    assert report.disagreeing({"a": 0.0, "b": 0.5, "c": 0.0}) == {"b": 0.5}
 
 
 def test_disagreement_is_written_everywhere(cases: dict[str, report.Case]) -> None:

@@ -22,8 +22,8 @@ from accelnn import (
     RMSprop,
     Sequential,
 )
-from accelnn.arrays import cuda_probe
-from accelnn.errors import BackendError
+from accelnn.arrays import cuda_probe, get_backend
+from accelnn.errors import BackendError, DeviceMemoryError
 from accelnn.network.layers import Layer
 
 pytestmark = pytest.mark.gpu
@@ -190,6 +190,29 @@ def test_streamed_data_give_the_same_weights(monkeypatch: pytest.MonkeyPatch) ->
     streamed, history = trained(every_layer, "cuda")
     assert history.runner == "captured"
     check_same(resident, streamed, 0.0)
+
+
+def test_rows_that_the_plain_runner_leaves_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    from accelnn.training.runners import plain
+
+    resident, _ = trained(every_layer, "cuda", runner="plain")
+    monkeypatch.setattr(plain, "RESIDENT_SHARE", 0.0)
+    copied, _ = trained(every_layer, "cuda", runner="plain")
+    check_same(resident, copied, 0.0)
+
+
+def test_memory_that_runs_out_is_an_error_of_ours() -> None:
+    import cupy
+
+    pool = cupy.get_default_memory_pool()
+    before = pool.get_limit()
+    try:
+        get_backend("cuda", memory_limit_bytes=pool.total_bytes() + (1 << 20))
+        with pytest.raises(DeviceMemoryError, match=r"^Out of memory allocating .* on CUDA device 0: use smaller"):
+            trained(lambda: [Dense(1 << 20), Dense(3, "softmax")], "cuda")
+    finally:
+        get_backend("cuda", memory_limit_bytes=before)
+    trained(every_layer, "cuda")
 
 
 def test_memory_is_given_back() -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accelnn import Adam, BatchNorm, Dense, Dropout, Layer, Sequential
+from accelnn import SGD, Adam, BatchNorm, Dense, Dropout, Layer, Sequential
 from accelnn.arrays import Backend, get_backend
-from accelnn.errors import ArgumentError, ArgumentTypeError, ShapeError
+from accelnn.errors import ArgumentError, ArgumentTypeError, DeviceMemoryError, DivergenceError, ShapeError
 from accelnn.training import inputs
+from accelnn.training.runners import choice
 from tests.arrays.opaque_cupy import Device, InterfaceOnly, OpaqueArray, OpaqueCupy, Tensor
 from tests.training.parity import check_same_weights
 
@@ -94,6 +95,31 @@ def test_host_arrays_are_fine_for_a_model_on_a_device(cuda: Backend) -> None:
     expected = fitted(model(cuda), on_device(X), on_device(LABELS))
     for x, y in ((X, LABELS), (X.tolist(), on_device(LABELS)), (on_device(X), LABELS.tolist())):
         check_same_weights(expected, fitted(model(cuda), x, y), 1e-15)
+
+
+def test_rows_that_do_not_fit_stay_on_the_host(cuda: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than a batch of them is on the device at a time."""
+    monkeypatch.setattr(choice, "DEVICE_PREDICTION_ROWS", 8)
+    expected = fitted(model(cuda), X, LABELS, validation_split=0.2)
+    cuda.xp.capacity_bytes = 600
+    own = fitted(model(cuda), X, LABELS, validation_split=0.2)
+    check_same_weights(expected, own, 1e-15)
+    assert own.history["val_loss"] == expected.history["val_loss"]
+    np.testing.assert_array_equal(own.predict_proba(X), expected.predict_proba(on_device(X)))
+
+
+def test_memory_that_runs_out_is_an_error_of_ours(cuda: Backend) -> None:
+    cuda.xp.capacity_bytes = 600
+    with pytest.raises(DeviceMemoryError, match=r"^Out of memory .* so far: 0 bytes\) on CUDA device 1: use smaller"):
+        model(cuda, units=100).build(N_IN)
+    with pytest.raises(MemoryError, match=r"^of the host$"), cuda.active():
+        raise MemoryError("of the host")
+
+
+def test_where_they_diverge_is_found_all_the_same(cuda: Backend) -> None:
+    cuda.xp.capacity_bytes = 600
+    with pytest.raises(DivergenceError, match="the first result that is not finite is"):
+        fitted(model(cuda), X, LABELS, optimizer=SGD(1e300), epochs=5)
 
 
 def test_partial_fit_and_validation_data(cuda: Backend) -> None:

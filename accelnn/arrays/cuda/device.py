@@ -166,12 +166,8 @@ class CudaDevice:
         return isinstance(array, self._cupy.ndarray)
 
     def free_bytes(self) -> int:
-        """Return what the device has free, and what CuPy's pool holds without using it, within the pool's limit."""
-        with self._backend.active():
-            pool = self._cupy.get_default_memory_pool()
-            free = int(self._cupy.cuda.runtime.memGetInfo()[0]) + int(pool.free_bytes())
-            limit = int(pool.get_limit())
-            return min(free, limit - int(pool.used_bytes())) if limit else free
+        """Return how much memory new arrays may take."""
+        return self._backend.free_bytes()
 
     def transfer(self, size: int, dtype: npt.DTypeLike) -> Transfer:
         """Return a new buffer with page-locked memory on the host."""

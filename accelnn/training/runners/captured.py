@@ -10,6 +10,7 @@ import numpy as np
 from accelnn_kernels.losses import MEAN_OVER_OUTPUTS
 from accelnn_kernels.optimizers import N_HYPER
 
+from accelnn.arrays.backend import RESIDENT_SHARE
 from accelnn.arrays.cuda.device import Device, cuda_device
 from accelnn.arrays.typing import Array
 from accelnn.errors import BackendError
@@ -30,10 +31,6 @@ from accelnn.training.runners.precision import ELEMENTS
 
 TABLE_STEPS = 4096
 """Steps whose hyperparameters, keys and losses have a place on the device; a longer chunk goes in several tables."""
-
-RESIDENT_SHARE = 0.6
-"""The part of the free memory that the data may take; the rest is for the batch and for other programs."""
-
 
 logger = logging.getLogger("accelnn")
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from accelnn.arrays import PlainOps
+from accelnn.arrays import Backend, PlainOps
+from accelnn.arrays.backend import RESIDENT_SHARE
 from accelnn.arrays.sparse_rows import SparseRows
 from accelnn.arrays.typing import Array
 from accelnn.network.losses import resolve_loss
@@ -39,7 +40,7 @@ class PlainRunner:
         asarray = network.backend.asarray
         self._net = self.net_class(
             network,
-            data.x if isinstance(data.x, SparseRows) else asarray(data.x),
+            _placed(data.x, network.backend),
             batch_size,
             scores=resolve_loss(loss).fused_activation is not None,
             ops=ops,
@@ -89,9 +90,18 @@ class PlainPredictor:
 
     def _filled(self, x: Array, predictions: Array) -> Array:
         network = self._network
-        net: Any = PlainNet(network, network.backend.asarray(x), self._batch_size, self._scores, self._ops)
+        net: Any = PlainNet(network, _placed(x, network.backend), self._batch_size, self._scores, self._ops)
         net.permutation = network.backend.asarray(np.arange(len(x)))
         net.predictions = predictions
         with network.backend.active(), np.errstate(over="ignore", invalid="ignore"):
             step.predict_steps(net, 0, -(-len(x) // self._batch_size))
         return predictions
+
+
+def _placed(x: Array | SparseRows, backend: Backend) -> Array | SparseRows:
+    """Return rows where batches are taken from: on the backend, or on the host where they are sparse or do not fit."""
+    if isinstance(x, SparseRows):
+        return x
+    if isinstance(x, np.ndarray) and backend.xp is not np and x.nbytes > RESIDENT_SHARE * backend.free_bytes():
+        return x
+    return backend.asarray(x)

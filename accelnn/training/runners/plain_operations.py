@@ -67,8 +67,8 @@ def load_batch(net: PlainNet, step: int) -> None:
 
 def _inputs(net: PlainNet) -> Array:
     """Return the inputs of the batch in the model's dtype."""
-    if isinstance(net.x, SparseRows):
-        backend = net.network.backend
+    backend = net.network.backend
+    if isinstance(net.x, SparseRows) or (isinstance(net.x, np.ndarray) and backend.xp is not np):
         return backend.asarray(net.x[backend.to_host(net.rows)], dtype=net.network.dtype)
     return reference.gather(net.x, net.rows, net.network.dtype)
 

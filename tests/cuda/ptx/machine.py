@@ -160,7 +160,8 @@ class _Order:
 
     def of_threads(self, conflict: Conflict) -> bool:
         """Return also whether a thread has read the first one's atomic write, and then passed a fence."""
-        a, b, address = conflict.first, conflict.second, conflict.first.allocation.address + conflict.offset
+        a, b = conflict.first, conflict.second
+        address = a.allocation.address + conflict.offset // a.size * a.size
         known = [self._clocks.history[b.block][b.interval]]
         learned = self._clocks.learned.get((conflict.second_thread, b.interval), ())
         known += [knowledge for time, knowledge in learned if time < b.time]

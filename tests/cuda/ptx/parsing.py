@@ -94,13 +94,13 @@ def _shared(text: str) -> dict[str, tuple[int, int]]:
 def _blocks(body: str) -> tuple[list[BasicBlock], dict[str, int]]:
     blocks, labels, number = [BasicBlock()], {}, 0
     for line in re.split(r"[;\n]|(?<=:)|(?<=\{)(?=\s*\.reg)", body):
-        statement = " ".join(line.split())
+        statement = " ".join(line.split()).lstrip("{} ")  # inline assembly has braces of its own
         label = re.fullmatch(r"([$\w]+):", statement)
         if label:
             if blocks[-1].instructions:
                 blocks.append(BasicBlock())
             labels[label.group(1)] = len(blocks) - 1
-        elif statement and statement[0] not in "{}.)":
+        elif statement and statement[0] not in ".)":
             _append(blocks, _instruction(statement, number))
             number += 1
     return blocks, labels

@@ -229,6 +229,20 @@ def test_a_counter_is_reset_behind_a_fence() -> None:
             run(body.format(""), device_array(np.zeros(1, np.int64)), grid=3, block=1, seed=seed)
 
 
+def test_a_counter_beside_smaller_numbers() -> None:
+    """Half of it is as large as the smallest number in its allocation: both halves are one counter all the same."""
+    body = """
+    mul.wide.s32 %rd3, %r33, 4; add.s64 %rd3, %rd3, %rd30; st.global.u32 [%rd3+8], %r33;
+    atom.global.add.u64 %rd1, [%rd30], 1; setp.ne.s64 %p1, %rd1, 2; @%p1 bra $end;
+    {} mov.u64 %rd2, 0; st.global.u64 [%rd30], %rd2; $end:
+    """
+    room = device_array(np.zeros(5, np.int32))
+    run(body.format("membar.gl;"), room, grid=3, block=1)
+    assert room.tolist() == [0, 0, 0, 1, 2]
+    with pytest.raises(Race, match=r"atom\.global.*\n.*st\.global"):
+        run(body.format(""), room, grid=3, block=1)
+
+
 def test_blocks_of_an_ordinary_launch_do_not_wait_for_each_other() -> None:
     with pytest.raises(Deadlock, match=r"no end after \d+ steps\n(.*\n)*2 blocks wait for one of these to end"):
         meet(FENCES, is_cooperative=False)

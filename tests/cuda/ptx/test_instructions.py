@@ -233,6 +233,17 @@ def test_numbers_of_blocks_and_threads() -> None:
     np.testing.assert_array_equal(out.ravel(), np.arange(96))
 
 
+def test_instructions_in_braces() -> None:
+    """As inline assembly often has them."""
+    out = device_array(np.zeros(1, np.int32))
+    run(
+        "{ mov.u32 %r1, 5; } {add.s32 %r1, %r1, 2;}\n{\n add.s32 %r1, %r1, 3;} st.global.u32 [%rd30], %r1;",
+        out,
+        block=1,
+    )
+    assert out.tolist() == [10]
+
+
 @pytest.mark.parametrize(
     ("kind", "count", "register"), [("f32", 4, "%f"), ("f64", 2, "%fd"), ("u8", 4, "%rs"), ("u32", 2, "%r")]
 )
