@@ -15,7 +15,7 @@ endif
 
 CUDA_COVERAGE := --cov --cov-config=tests/cuda/coverage.toml
 
-.PHONY: train test fuzz cuda-check cuda12-check gpu-check lint bench faults clean
+.PHONY: train test fuzz cuda-check cuda12-check emulated-gpu gpu-check lint bench faults clean
 
 train: $(VENV)/.installed
 	$(BIN)/accelnn train
@@ -37,6 +37,12 @@ cuda-check: .venv-cuda/.installed
 # GPUs that CUDA 13 no longer knows: another gigabyte, so this is no part of the other checks.
 cuda12-check: .venv-cuda12/.installed
 	.venv-cuda12/bin/python -m pytest -n auto tests/cuda --ignore=tests/cuda/simulator
+
+# The tests that need a GPU, on CuPy itself over a driver that works on the host. Needs a C++ compiler and minutes.
+emulated-gpu: .venv-cuda/.installed
+	PYTHONPATH=tests/cuda .venv-cuda/bin/python -m emulated_gpu.build
+	PYTHONPATH=tests/cuda .venv-cuda/bin/python -m emulated_gpu -m pytest -n auto --dist worksteal -m gpu \
+		$(or $(PYTEST_ARGS),tests)
 
 # What only a GPU can prove, in minutes and in one JSON file. It installs nothing and uses the packages that it finds.
 gpu-check:
@@ -61,7 +67,7 @@ faults: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.faults $(FAULTS_ARGS)
 
 clean:
-	rm -rf $(VENV) .venv-cuda .venv-cuda12 build dist
+	rm -rf $(VENV) .venv-cuda .venv-cuda12 tests/cuda/emulated_gpu/built build dist
 
 $(BIN)/python:
 	@$(FOUND_PYTHON)

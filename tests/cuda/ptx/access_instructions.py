@@ -38,8 +38,9 @@ def _load(instruction: Instruction, block: Translation) -> list[str]:
     operation, kind = _operation(instruction), instruction.opcode[-1]
     target, source = instruction.operands
     if operation.space == "param":
-        argument = f"block.parameter({source.strip('[]')!r}, {block.constant(operation.dtype)})"
-        return [block.write(target, argument, kind)]
+        name, _, offset = source.strip("[]").partition("+")
+        argument = f"block.parameter({name!r}, {block.constant(operation.dtype)}, {int(offset or 0)})"
+        return [f"loaded = {argument}", _extended(block, target, "loaded", kind)]
     return [
         f"loaded = block.load({block.constant(operation)}, lanes, {block.address(source)})",
         *(_extended(block, name, f"loaded[{i}]", kind) for i, name in enumerate(names_of(target))),
@@ -54,6 +55,12 @@ def _extended(block: Translation, name: str, text: str, kind: str) -> str:
     wide = f"{'s' if kind[0] == 's' else 'u'}{8 * size}"
     unsigned = text if kind[0] == "s" else f"{text}.view(np.uint{8 * DTYPES[kind].itemsize})"
     return block.write(name, f"{unsigned}.astype(np.{DTYPES[wide].name})", wide)
+
+
+def _to_space(instruction: Instruction, block: Translation) -> list[str]:
+    """Translate cvta: an address is the same in all spaces."""
+    kind = instruction.opcode[-1]
+    return [block.write(instruction.operands[0], block.read(instruction.operands[1], kind), kind)]
 
 
 def _store(instruction: Instruction, block: Translation) -> list[str]:
@@ -81,6 +88,7 @@ def _fence(instruction: Instruction, block: Translation) -> list[str]:
 MAKERS = {
     **dict.fromkeys(("atom", "red"), _atomic),
     **dict.fromkeys(("membar", "fence"), _fence),
+    "cvta": _to_space,
     "ld": _load,
     "st": _store,
 }

@@ -204,6 +204,12 @@ def _moved_bits(block: Translation, target: str, source: str, kind: str) -> str:
     return block.write(target, block.read(source, integer), integer)
 
 
+def _count_bits(instruction: Instruction, block: Translation) -> list[str]:
+    kind, _ = _parts(instruction)
+    bits = block.read(instruction.operands[1], kind.replace("b", "u"))
+    return [block.write(instruction.operands[0], f"np.bitwise_count({bits}).astype(np.int32)", "s32")]
+
+
 def _nothing(instruction: Instruction, block: Translation) -> list[str]:
     return []
 
@@ -217,6 +223,7 @@ _MAKERS = {
     **dict.fromkeys(("shl", "shr"), _shift),
     **dict.fromkeys(("bfi", "prmt", "copysign"), _bits),
     **access_instructions.MAKERS,
+    "popc": _count_bits,
     "shf": _funnel,
     "selp": _select,
     "setp": _compare,

@@ -61,6 +61,11 @@ class Memory:
         data = array.reshape(-1).view(np.uint8)
         return self.add(Allocation(name or f"{array.dtype}{array.shape}", array.ctypes.data, data, is_written))
 
+    def remove(self, address: int) -> None:
+        """Forget the allocation that begins at an address."""
+        self._starts.remove(address)
+        del self.allocations[address]
+
     def clear(self) -> None:
         """Forget all allocations."""
         self._starts.clear()

@@ -10,6 +10,7 @@ import numpy as np
 DTYPES = {
     **{f"{kind}{8 * size}": np.dtype(f"i{size}") for kind in "bs" for size in (1, 2, 4, 8)},
     **{f"u{8 * size}": np.dtype(f"u{size}") for size in (1, 2, 4, 8)},
+    "f16": np.dtype(np.float16),
     "f32": np.dtype(np.float32),
     "f64": np.dtype(np.float64),
     "pred": np.dtype(np.bool_),
@@ -50,9 +51,10 @@ class BasicBlock:
 class Program:
     """A kernel.
 
-    parameters: the dtype of each, by name, in order. shared: (first byte, size) of every shared variable; ``None`` is
-    the name of dynamic shared memory, at the end. registers: the dtype of every family of registers, by prefix.
-    labels: the number of the basic block that begins there. max_threads: of a block, 0 if it does not say.
+    parameters: the dtype of each, by name, in order; bytes, as of a structure, have a dtype of kind V. shared: (first
+    byte, size) of every shared variable; ``None`` is the name of dynamic shared memory, at the end. registers: the
+    dtype of every family of registers, by prefix. labels: the number of the basic block that begins there.
+    max_threads: of a block, 0 if it does not say.
     """
 
     parameters: dict[str, np.dtype]
@@ -67,13 +69,15 @@ class Program:
         return SPECIAL.get(register) or self.registers[register.rstrip("0123456789")]
 
 
-def parse(ptx: str) -> Program:
-    """Take a module with one kernel apart."""
+def parse(ptx: str, name: str = "") -> Program:
+    """Take a module apart: its only kernel, or the one of this name."""
     text = re.sub(r"//[^\n]*|/\*.*?\*/", "", ptx, flags=re.DOTALL)
-    head, _, rest = text.partition(".entry")
+    head, *kernels = re.split(r"\.entry", text)
+    (rest,) = [kernel for kernel in kernels if not name or re.match(rf"\s*{re.escape(name)}\s*\(", kernel)]
     signature, body = rest[: rest.index("{")], rest[rest.index("{") :]
     parameters = {
-        name: DTYPES[kind] for kind, name in re.findall(r"\.param\s+\.(?:align\s+\d+\s+\.)?(\w+)\s+(\w+)", signature)
+        name: np.dtype(f"V{size}") if size else DTYPES[kind]
+        for kind, name, size in re.findall(r"\.param\s+\.(?:align\s+\d+\s+\.)?(\w+)\s+(\w+)(?:\[(\d+)\])?", signature)
     }
     threads = re.search(r"\.(?:max|req)ntid\s+([\d, ]+)", signature)
     max_threads = int(np.prod([int(size) for size in threads.group(1).split(",")])) if threads else 0

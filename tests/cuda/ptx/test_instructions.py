@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from ptx.arithmetic import flushed
-from ptx.snippets import device_array, run
+from ptx.faults import Race
+from ptx.machine import Launch
+from ptx.memory import Memory
+from ptx.snippets import SHARED, device_array, run
 from ptx.translation import translate
 
 PREFIX = {"s32": "%r", "u32": "%r", "b32": "%r", "s64": "%rd", "u64": "%rd", "b64": "%rd", "f32": "%f", "f64": "%fd"}
@@ -195,7 +198,7 @@ def test_halves_of_a_number() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["popc.b32 %r1, %r2;", "ld.f32 %f1, [%rd1];", "bar.sync 1;", "add.cc.s32 %r1, %r1, 1;"]
+    "line", ["brev.b32 %r1, %r2;", "ld.f32 %f1, [%rd1];", "bar.sync 1;", "add.cc.s32 %r1, %r1, 1;"]
 )
 def test_an_unknown_instruction_is_refused_with_its_text(line: str) -> None:
     head = ".entry kernel()\n{\n .reg .b32 %r<9>; .reg .f32 %f<9>; .reg .b64 %rd<9>;\n"
@@ -242,6 +245,45 @@ def test_instructions_in_braces() -> None:
         block=1,
     )
     assert out.tolist() == [10]
+
+
+TWO_KERNELS = """
+.visible .entry first(.param .align 8 .b8 first_param_0[24]) { ret; }
+.visible .entry second(.param .align 8 .b8 second_param_0[24], .param .u8 second_param_1)
+{
+    .reg .b16 %rs<9>; .reg .b64 %rd<9>;
+    ld.param.u64 %rd1, [second_param_0+16]; cvta.to.global.u64 %rd2, %rd1;
+    ld.param.s16 %rs1, [second_param_0+2]; ld.param.u8 %rs2, [second_param_1]; add.s16 %rs1, %rs1, %rs2;
+    st.global.u16 [%rd2], %rs1; ret;
+}
+"""
+
+
+def test_one_of_two_kernels_with_a_structure_as_its_argument() -> None:
+    out, memory = device_array(np.zeros(1, np.int16)), Memory()
+    memory.add_array(out)
+    raw = np.array([(-3 & 0xFFFF) << 16, 0, out.ctypes.data], np.int64).view("V24")[0]
+    machine = translate(TWO_KERNELS, "second")
+    Launch(machine, "second", (raw, np.uint8(200)), (1,), (1,), memory).run()
+    assert out.tolist() == [197]
+    with pytest.raises(ValueError, match="unpack"):
+        translate(TWO_KERNELS)
+
+
+def test_bits_are_counted() -> None:
+    values = np.array([0, 1, -1, 0x7FFFFFFF, 0x0F0F0000] + [5] * (N - 5), np.int32)
+    found = computed("popc.b32 {0}, {1}", "b32", "b32", values.view(np.uint32))
+    np.testing.assert_array_equal(found, [0, 1, 32, 31, 8] + [2] * (N - 5))
+
+
+@pytest.mark.parametrize("barrier", ["bar.warp.sync -1;", ""])
+def test_barriers_of_warps_end_the_search_in_shared_memory(barrier: str) -> None:
+    body = f"{barrier} mov.u64 %rd1, tile; st.shared.u32 [%rd1], %r30;"
+    if barrier:
+        run(body, declarations=SHARED)
+    else:
+        with pytest.raises(Race):
+            run(body, declarations=SHARED)
 
 
 @pytest.mark.parametrize(

@@ -116,9 +116,9 @@ class ThreadBlock:
         if self.alive < self.size:
             yield f"block {index}: {self.size - self.alive} of its threads have ended"
 
-    def parameter(self, name: str, dtype: np.dtype) -> Any:
-        """Return an argument of the launch."""
-        return self.launch.parameters[name].view(dtype)
+    def parameter(self, name: str, dtype: np.dtype, offset: int = 0) -> Any:
+        """Return an argument of the launch, or the part of one that begins with a byte."""
+        return np.frombuffer(self.launch.parameters[name].tobytes(), dtype, 1, offset)[0]
 
     def clock(self) -> int:
         """Return a number that grows."""

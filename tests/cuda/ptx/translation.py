@@ -33,24 +33,33 @@ class Step:
 
 @dataclass
 class Machine:
-    """A translated kernel: steps, the number of every register, and the instructions by number."""
+    """A translated kernel: steps, the number of every register, and the instructions by number.
+
+    uses_warps: its warps have barriers of their own. Threads of a warp run together here as long as they can, so these
+    do nothing; what they order in shared memory is not known.
+    """
 
     program: Program
     steps: list[Step]
     registers: dict[str, int]
     instructions: list[Instruction]
+    uses_warps: bool = False
 
 
-def translate(ptx: str) -> Machine:
-    """Return the kernel of a module as Python functions. An instruction that is not known raises ValueError."""
-    program = parse(ptx)
+def translate(ptx: str, name: str = "") -> Machine:
+    """Return the only kernel of a module, or the one of a name, as Python functions.
+
+    An instruction that is not known raises ValueError.
+    """
+    program = parse(ptx, name)
     blocks = [_Translation(program, block, number) for number, block in enumerate(program.blocks)]
     registers: dict[str, int] = {}
     for block in blocks:
         for name in block.needed:
             registers.setdefault(name, len(registers))
     steps = [block.step(registers) for block in blocks]
-    return Machine(program, steps, registers, [i for block in program.blocks for i in block.instructions])
+    all_instructions = [i for block in program.blocks for i in block.instructions]
+    return Machine(program, steps, registers, all_instructions, any(block.uses_warps for block in blocks))
 
 
 @dataclass
@@ -66,7 +75,7 @@ class _Translation:
         self.lines: list[str] = []
         self.written: dict[str, None] = {}
         self.constants: dict[str, Any] = {}
-        self.kind, self.target, self.condition = "go", self.number + 1, ""
+        self.kind, self.target, self.condition, self.uses_warps = "go", self.number + 1, "", False
         for instruction in self.block.instructions:
             self._translate(instruction)
 
@@ -119,6 +128,9 @@ class _Translation:
         if instruction.guard:
             raise ValueError(f"the machine does not know a guarded end: {instruction.text}")
         name = instruction.opcode[0]
+        if instruction.opcode == ("bar", "warp", "sync"):
+            self.uses_warps = True
+            return
         if name in ("bar", "barrier") and ("sync" not in instruction.opcode or instruction.operands != ("0",)):
             raise ValueError(f"the machine does not know this barrier: {instruction.text}")
         self.kind = {"ret": "exit", "trap": "trap", "bar": "barrier", "barrier": "barrier"}.get(name, name)
