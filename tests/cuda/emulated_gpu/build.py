@@ -1,8 +1,8 @@
 """Builds what CuPy needs to run on the emulation: stubs of the libraries, and its module for the CUDA runtime.
 
 CuPy's own module has the runtime inside, which talks to the driver in ways that NVIDIA does not document. So that one
-module is compiled once more from CuPy's source, against the stubs. Needs a C++ compiler, pip and the packages that
-``make emulated-gpu`` installs.
+module is compiled once more from CuPy's source, against the stubs. Needs Linux, a C++ compiler, pip and the packages
+that ``make emulated-gpu`` installs.
 """
 
 from __future__ import annotations

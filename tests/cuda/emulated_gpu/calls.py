@@ -7,7 +7,6 @@ import gc
 import sys
 import threading
 import traceback
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -47,8 +46,6 @@ class Failure(Exception):  # noqa: N818 - what a function returns, not a mistake
 _functions: dict[str, Callable[..., Any]] = {}
 _kept: list[Any] = []
 _lock = threading.RLock()
-made: Counter[str] = Counter()
-"""How often each function was called."""
 
 
 def emulates(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -82,7 +79,6 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., int]:
 
     def call(*arguments: int) -> int:
         with _lock:
-            made[name] += 1
             was_enabled = gc.isenabled()
             gc.disable()
             try:

@@ -26,8 +26,8 @@ from emulated_gpu.settings import EARLY_COPIES
 
 Work = Callable[[], None]
 
-GLOBAL, THREAD_LOCAL, RELAXED = 0, 1, 2
-"""How far a capture reaches, a ``cudaStreamCaptureMode``."""
+GLOBAL, THREAD_LOCAL = 0, 1
+"""How far a capture reaches, a ``cudaStreamCaptureMode``; 2 is no further than the stream."""
 
 NON_BLOCKING, NO_TIMING = 1, 2
 """Flags of streams and of events."""
@@ -176,10 +176,7 @@ def _destroy_stream(handle: int) -> None:
 
 @emulates("cudaStreamSynchronize")
 def _synchronize_stream(handle: int) -> None:
-    stream = _not_recording(stream_of(handle), "synchronization")
-    if stream is streams[LEGACY]:
-        _behind_others(stream, lambda: None)
-    stream.run()
+    _not_recording(stream_of(handle), "synchronization").run()
 
 
 @emulates("cudaStreamQuery")
