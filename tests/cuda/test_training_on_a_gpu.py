@@ -210,11 +210,13 @@ def test_memory_that_runs_out_is_an_error_of_ours() -> None:
     import cupy
 
     pool = cupy.get_default_memory_pool()
-    before = pool.get_limit()
+    pool.free_all_blocks()
+    before, limit = pool.get_limit(), pool.total_bytes() + (1 << 20)
+    units = limit // (8 * N_IN) + 1  # their weights alone are too many
     try:
-        get_backend("cuda", memory_limit_bytes=pool.total_bytes() + (1 << 20))
+        get_backend("cuda", memory_limit_bytes=limit)
         with pytest.raises(DeviceMemoryError, match=r"^Out of memory allocating .* on CUDA device 0: use smaller"):
-            trained(lambda: [Dense(1 << 20), Dense(3, "softmax")], "cuda")
+            trained(lambda: [Dense(units), Dense(3, "softmax")], "cuda")
     finally:
         get_backend("cuda", memory_limit_bytes=before)
     trained(every_layer, "cuda")
