@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import gc
+import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 MOST_ARGUMENTS = 19
@@ -78,7 +81,7 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., int]:
     count = function.__code__.co_argcount
 
     def call(*arguments: int) -> int:
-        with _lock:
+        with _lock, _interrupts_later():
             was_enabled = gc.isenabled()
             gc.disable()
             try:
@@ -95,6 +98,23 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., int]:
                     gc.enable()
 
     return call
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Put Ctrl-C off: a driver is not interrupted either, and Python hears of it when the call has returned."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    heard: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if heard:
+            threading.Timer(0.01, _thread.interrupt_main).start()
 
 
 def int32(value: int) -> int:
