@@ -102,6 +102,6 @@ def _placed(x: Array | SparseRows, backend: Backend) -> Array | SparseRows:
     """Return rows where batches are taken from: on the backend, or on the host where they are sparse or do not fit."""
     if isinstance(x, SparseRows):
         return x
-    if isinstance(x, np.ndarray) and backend.xp is not np and x.nbytes > RESIDENT_SHARE * backend.free_bytes():
+    if isinstance(x, np.ndarray) and backend.name == "cuda" and x.nbytes > RESIDENT_SHARE * backend.free_bytes():
         return x
     return backend.asarray(x)
