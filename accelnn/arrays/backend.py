@@ -113,7 +113,11 @@ _LESS = "use smaller batches or a smaller network, or free what else lies on the
 def _is_full(error: BaseException) -> bool:
     """Return whether CuPy, whose classes are only known where it is installed, says that no memory is left."""
     is_of_cupy = type(error).__module__.startswith("cupy")
-    return is_of_cupy and (isinstance(error, MemoryError) or "cudaErrorMemoryAllocation" in str(error))
+    return is_of_cupy and (isinstance(error, MemoryError) or any(name in str(error) for name in _FULL))
+
+
+_FULL = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY")
+"""What the runtime and, for kernels that are loaded, the driver call it."""
 
 
 def get_backend(spec: str | Backend = "auto", *, memory_limit_bytes: int | None = None) -> Backend:

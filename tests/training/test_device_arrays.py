@@ -116,6 +116,15 @@ def test_memory_that_runs_out_is_an_error_of_ours(cuda: Backend) -> None:
         raise MemoryError("of the host")
 
 
+@pytest.mark.parametrize("name", ["cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY"])
+def test_the_runtime_and_the_driver_run_out_of_memory_too(cuda: Backend, name: str) -> None:
+    class_of_cupy = type("CUDAError", (RuntimeError,), {"__module__": "cupy_backends.cuda.api"})
+    with pytest.raises(DeviceMemoryError, match=rf"^{name}: out of memory on CUDA device 1: use"), cuda.active():
+        raise class_of_cupy(f"{name}: out of memory")
+    with pytest.raises(RuntimeError, match=r"^CUDA_ERROR_NO_DEVICE$"), cuda.active():
+        raise class_of_cupy("CUDA_ERROR_NO_DEVICE")
+
+
 def test_where_they_diverge_is_found_all_the_same(cuda: Backend) -> None:
     cuda.xp.capacity_bytes = 600
     with pytest.raises(DivergenceError, match="the first result that is not finite is"):
