@@ -10,19 +10,21 @@ import logging
 from collections.abc import Callable, Iterator
 
 MESSAGE = "compiling for this processor (once, takes some seconds; `accelnn warmup` does it ahead)"
+DEVICE_MESSAGE = "compiling for this GPU (once for each activation, loss and optimizer, takes some seconds)"
 
 logger = logging.getLogger("accelnn")
 
 _listeners: list[Callable[[str], None]] = []
-_said: set[str] = set()
+_said: set[tuple[str, str]] = set()
+"""Which messages were "shown" or "logged"."""
 
 
 @contextlib.contextmanager
 def listening(listener: Callable[[str], None]) -> Iterator[None]:
     """Call ``listener`` with a line for people when something has to be compiled while the block runs.
 
-    A process says it once: what is compiled later is rarely more than a kernel or two. Without a listener the line
-    goes to the log, at the level INFO.
+    A process says each line once: what is compiled later is rarely more than a kernel or two. Without a listener the
+    line goes to the log, at the level INFO.
     """
     _listeners.append(listener)
     try:
@@ -31,16 +33,16 @@ def listening(listener: Callable[[str], None]) -> Iterator[None]:
         _listeners.remove(listener)
 
 
-def announce() -> None:
+def announce(message: str = MESSAGE) -> None:
     """Tell whoever listens, or the log, unless they know; called when a compilation begins."""
     way = "shown" if _listeners else "logged"
-    if way in _said or "shown" in _said:
+    if {(message, way), (message, "shown")} & _said:
         return
-    _said.add(way)
+    _said.add((message, way))
     for listener in tuple(_listeners):
-        listener(MESSAGE)
+        listener(message)
     if not _listeners:
-        logger.info(MESSAGE)
+        logger.info(message)
 
 
 def forget() -> None:

@@ -125,7 +125,7 @@ def test_people_are_told_when_something_is_compiled_and_only_then(cache_root, co
         copying.image(CAPABILITY)
         notice.forget()
         copying.image(CAPABILITY)
-    assert lines == [notice.MESSAGE]
+    assert lines == [notice.DEVICE_MESSAGE]
     assert compiler.compiled_names[before:] == [copying.name]
 
 

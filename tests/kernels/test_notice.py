@@ -54,3 +54,11 @@ def test_a_listener_that_has_left_hears_nothing():
         raise ZeroDivisionError
     notice.announce()
     assert heard == []
+
+
+def test_processors_and_gpus_have_lines_of_their_own():
+    heard: list[str] = []
+    with notice.listening(heard.append):
+        for message in 2 * (notice.MESSAGE, notice.DEVICE_MESSAGE):
+            notice.announce(message)
+    assert heard == [notice.MESSAGE, notice.DEVICE_MESSAGE]

@@ -102,7 +102,7 @@ class CudaKernel:
         if is_kept:
             image = path.read_bytes()
         else:
-            notice.announce()
+            notice.announce(notice.DEVICE_MESSAGE)
             image = self.assembled(compute_capability).image
             _keep(image, path)
         compiler.note(self.name, from_cache=is_kept)
