@@ -13,9 +13,7 @@ ifneq ($(wildcard ../shared/data),)
 export ACCELNN_DATA_DIR ?= $(abspath ../shared/data)
 endif
 
-CUDA_COVERAGE := --cov --cov-config=tests/cuda/coverage.toml
-
-.PHONY: train test fuzz cuda-check cuda12-check emulated-gpu gpu-check lint bench faults clean
+.PHONY: train test fuzz cuda-check cuda-coverage cuda12-check emulated-gpu gpu-check lint bench faults clean
 
 train: $(VENV)/.installed
 	$(BIN)/accelnn train
@@ -27,11 +25,13 @@ test: $(VENV)/.installed-test
 fuzz: $(VENV)/.installed-fuzz
 	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
 
-# What can be checked without a GPU. The simulator needs a process of its own; both report coverage together.
-cuda-check: .venv-cuda/.installed
+# What can be checked without a GPU. The simulator needs a process of its own. With coverage it takes half as long again,
+# and both processes report it together.
+cuda-coverage: COVERED := --cov --cov-config=tests/cuda/coverage.toml
+cuda-check cuda-coverage: .venv-cuda/.installed
 	.venv-cuda/bin/python -c "import cuda.core, cupy, numba_cuda"
-	NUMBA_ENABLE_CUDASIM=1 .venv-cuda/bin/python -m pytest -n auto $(CUDA_COVERAGE) --cov-report= tests/cuda/simulator
-	.venv-cuda/bin/python -m pytest -n auto --dist worksteal $(CUDA_COVERAGE) --cov-append --cov-report=term \
+	NUMBA_ENABLE_CUDASIM=1 .venv-cuda/bin/python -m pytest -n auto $(COVERED) --cov-report= tests/cuda/simulator
+	.venv-cuda/bin/python -m pytest -n auto --dist worksteal $(COVERED) --cov-append --cov-report=term \
 		tests/cuda tests/arrays --ignore=tests/cuda/simulator
 
 # GPUs that CUDA 13 no longer knows: another gigabyte, so this is no part of the other checks.

@@ -131,13 +131,15 @@ def steps_of(layers, batch_size=8, device=None, optimizer=None):
         ("layers are not all small", {"layers": [dense(4, "relu"), Dropout(0.5), dense(3, "softmax")]}),
         ("9 layers", {"layers": [*(dense(4, "relu") for _ in range(8)), dense(3, "softmax")]}),
         ("different activations", {"layers": [dense(4, "relu"), dense(4, "tanh"), dense(3, "softmax")]}),
-        ("more than 512 rows", {"layers": [dense(4, "relu"), dense(3, "softmax")], "batch_size": 513}),
-        ("inner layers", {"layers": [dense(256, "relu"), dense(256, "relu"), dense(3, "softmax")]}),
+        ("more than 16 rows", {"layers": [dense(4, "relu"), dense(3, "softmax")], "batch_size": 17}),
+        ("inner layers", {"layers": [dense(29, "relu"), dense(29, "relu"), dense(3, "softmax")]}),
         ("norm", {"layers": [dense(4, "relu"), dense(3, "softmax")], "optimizer": SGD(0.1, clip_norm=1.0)}),
     ],
 )
-def test_what_is_left_to_graphs_and_why(reason, options, caplog):
+def test_what_is_left_to_graphs_and_why(reason, options, caplog, monkeypatch):
     caplog.set_level(logging.DEBUG, "accelnn")
+    monkeypatch.setattr(persistent, "MAX_ROWS", 16)
+    monkeypatch.setattr(persistent, "MAX_INNER_WEIGHTS", 900)
     assert isinstance(steps_of(**options), captured_graphs.GraphSteps)
     assert reason in caplog.text
 
