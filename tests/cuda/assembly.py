@@ -45,7 +45,7 @@ FLOAT64 = re.compile(r"\b[a-z][\w.]*\.f64|\.f64")
 READS_FLOAT64 = re.compile(r"ld\.global(\.v2)?\.f64|cvt\.rn\.f32\.f64|\.f64")
 """What a kernel may do to inputs in float64 that computes in float32: a declaration of registers has no instruction."""
 
-FROM_FLOAT64 = re.compile(r"(gather_rows|dense_\w+_gathered(\.\w+)?)\.float64\.")
+FROM_FLOAT64 = re.compile(r"(gather_rows|dense_\w+_gathered(\.\w+)?|persistent_steps\.[\w.]+)\.float64\.(?!float64)")
 """Names of kernels whose inputs may be in float64."""
 
 FLOAT_ATOMIC = re.compile(r"\b(?:atom|red)\.[\w.]*\.b?f(?:16|32|64)")

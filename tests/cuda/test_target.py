@@ -226,3 +226,17 @@ def test_machine_code_takes_the_arguments_that_a_launch_passes(kind: str, varian
     declared = re.findall(r"\.param \.(\w+) kernel_param_(\d+)", kernel.ptx((9, 0)))
     expected = [(names[dtype.name], str(i)) for i, dtype in enumerate(kernel.argument_dtypes)]
     assert [(kind.replace("b64", "u64"), place) for kind, place in declared] == expected
+
+
+@pytest.mark.parametrize(
+    ("spilled", "lower", "expected"),
+    [(0, None, b""), (8, 0, b"-O1"), (8, 4, b"-O1"), (8, 8, b""), (8, 12, b""), (None, None, b"")],
+)
+def test_the_assembler_is_asked_again_where_it_spills(monkeypatch, spilled, lower, expected):
+    def assembled(ptx, compute_capability, *more):
+        spills = lower if more else spilled
+        report = "of another form" if spills is None else f"{spills} bytes spill stores, 0 bytes spill loads"
+        return target.Assembled("".join(more).encode(), report)
+
+    monkeypatch.setattr(target, "_assembled", assembled)
+    assert target.assemble("", CAPABILITY).image == expected

@@ -200,13 +200,31 @@ def compile_ptx(
 
 
 def assemble(ptx: str, compute_capability: tuple[int, int]) -> Assembled:
-    """Return the machine code for this compute capability; no device and no driver are needed."""
+    """Return the machine code for this compute capability; no device and no driver are needed.
+
+    The assembler's highest level may keep more values at hand than there are registers. A lower one then makes the same
+    inner loops without.
+    """
+    code = _assembled(ptx, compute_capability)
+    if not _spills(code):
+        return code
+    return min(code, _assembled(ptx, compute_capability, "-O1"), key=_spills)
+
+
+def _assembled(ptx: str, compute_capability: tuple[int, int], *more: str) -> Assembled:
     from cuda.core import Linker, LinkerOptions, ObjectCode
 
     major, minor = compute_capability
-    options = LinkerOptions(arch=f"sm_{major}{minor}", ptxas_options=["-v"])
+    options = LinkerOptions(arch=f"sm_{major}{minor}", ptxas_options=["-v", *more])
     linker = Linker(ObjectCode.from_ptx(ptx.encode()), options=options)
     return Assembled(bytes(linker.link("cubin").code), linker.get_info_log())
+
+
+def _spills(code: Assembled) -> int:
+    """Return the bytes of registers that are spilled, 0 if the report does not say it: the code works in any case."""
+    with contextlib.suppress(RuntimeError):
+        return code.spill_bytes
+    return 0
 
 
 def versions() -> str:
