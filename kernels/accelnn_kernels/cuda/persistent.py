@@ -1,13 +1,15 @@
 """The persistent kernel: many training steps of a small network of dense layers in one launch.
 
 Between two nodes of a graph a GPU idles for about as long as one of these works. Here the blocks of one launch stay,
-and meet at barriers of their own instead, three in a step:
+and meet at barriers of their own instead, two in a step:
 
-1. The tiles of the first layer's output are shared out over all blocks. Barrier.
-2. A block takes a few rows through all other layers, the loss, and back down to the first layer's dz: no other block
-   has anything to do with these rows. Barrier.
-3. The tiles of all weights and biases are shared out. Whoever has the gradient of one updates it on the spot, so
-   gradients never go to memory. Barrier.
+1. The weight of the first layer is cut into tiles, and each block has its own of them in all steps. It multiplies them
+   by the inputs of all rows. Barrier.
+2. A block takes four rows of its own through what is left: it adds up what the tiles of the first layer have given,
+   does the other layers and the loss, and goes back down to the first layer's dz. Barrier.
+3. The tiles of all weights and biases are shared out, those of the first layer to the blocks that have them anyway.
+   Whoever has the gradient of one updates it on the spot, so gradients never go to memory. A block that is done begins
+   the next step: of what others update now, only the second part reads anything.
 
 The step itself is the one source of all runners, which this module gives its operations: ``train_step(net, step)``
 calls the functions below by their names.
@@ -19,18 +21,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from accelnn_kernels.cuda import persistent_rows, persistent_update
-from accelnn_kernels.cuda.persistent_shapes import INTEGERS, MAX_LAYERS, REALS
+from accelnn_kernels.cuda import persistent_first, persistent_rows, persistent_sums, persistent_update
+from accelnn_kernels.cuda.persistent_shapes import INTEGERS, MAX_LAYERS, MAX_ROWS, REALS
 
 
 class Net(NamedTuple):
     """What the operations work on.
 
-    integers, reals: shared arrays with the tables of the layers. partials, addends: shared scratch.
-    rows: of the batch. row_bits: logarithm of the lanes over the rows that a block does. loss_bits: logarithm of the
-    threads that share a row of outputs.
+    integers, reals: shared arrays with the tables of the layers. numbers: one with the numbers in the data of the rows
+    of the batch. units: one with the fours of all layers' units, of each quad of rows that the block has; zs: the same
+    with what activations were applied to, where derivatives need it. partials: shared scratch.
+    rows: of the batch. loss_bits: logarithm of the threads that share a row of outputs.
     source: (address of the rows of the data, their distance, address of the number of the launch's first row, scale,
-    offset). targets: (as the third of these, targets, weights, factor, whether it is divided by the weights).
+    offset). slabs: the address of the sums that the tiles of the first layer's weight leave.
+    targets: (as the third of the source, targets, weights, factor, whether it is divided by the weights).
     arena: (values, moments_1, moments_2, hyperparameters of the launch's first step). limits: (what penalties are
     divided by, the value to which gradients are clipped, whether there is any of this).
     turn: a shared array: the number of the step, and the arrivals that the last barrier waited for.
@@ -40,12 +44,14 @@ class Net(NamedTuple):
     n_layers: Any
     integers: Any
     reals: Any
+    numbers: Any
+    units: Any
+    zs: Any
     partials: Any
-    addends: Any
     rows: Any
-    row_bits: Any
     loss_bits: Any
     source: Any
+    slabs: Any
     targets: Any
     arena: Any
     limits: Any
@@ -55,30 +61,32 @@ class Net(NamedTuple):
 
 
 def persistent_steps(
-    integers, reals, n_layers, row_bits, loss_bits, x, stride, indices, rows, scale, offset,
+    integers, reals, n_layers, loss_bits, x, stride, indices, rows, scale, offset, slabs,
     order, targets, weights, factor, by_weights, values, moments_1, moments_2, hyper, share, limit, is_limited,
     steps, parts, arrivals, departures, result, blocks, threads,
 ):  # fmt: skip
     """Train ``steps`` steps of ``rows`` rows and write their losses, reals, to ``result (steps,)``.
 
     ``integers (n_layers, len(INTEGERS))`` and ``reals (n_layers, len(REALS))``: the tables of
-    :mod:`.persistent_shapes`. ``indices``: the address of the number of the first step's first row, ``order``: the same
-    for targets and weights, ``hyper``: the address of its hyperparameters. ``parts`` has room for a real per step and
-    block. ``arrivals`` and ``departures``: counters, int64, 0 before and after. All ``blocks`` have to be on the device
-    at the same time. The other arguments are those of :class:`Net`.
+    :mod:`.persistent_shapes`, which says how large ``slabs`` is. ``indices``: the address of the number of the first
+    step's first row, ``order``: the same for targets and weights, ``hyper``: the address of its hyperparameters.
+    ``parts`` has room for a real per step and block. ``arrivals`` and ``departures``: counters, int64, 0 before and
+    after. All ``blocks`` have to be on the device at the same time. The other arguments are those of :class:`Net`.
     """
-    words = cuda.shared.array(persistent_words, int64)  # a line each: the simulator tells them apart by that
+    words = cuda.shared.array((most_layers, words_of_layer), int64)  # a line each: the simulator tells them apart by that
     factors = cuda.shared.array(persistent_factors, real)
-    partials = cuda.shared.array(dense_partials, real)
-    addends = cuda.shared.array(dense_outputs, real)
+    numbers = cuda.shared.array(persistent_numbers, int32, four_alignment)
+    units = cuda.shared.array(persistent_units, real, four_alignment)
+    zs = cuda.shared.array(persistent_zs, real)
+    partials = cuda.shared.array(persistent_partials, real, four_alignment)
     turn = cuda.shared.array(2, int64)
     penalty = cuda.local.array(1, real)
     copy_table(integers, reals, n_layers, words, factors)
     if cuda.threadIdx.x == 0:
         turn[1] = 0
     net = Net(
-        n_layers, words, factors, partials, addends, int32(rows), int32(row_bits), int32(loss_bits),
-        (x, stride, indices, scale, offset), (order, targets, weights, factor, by_weights),
+        n_layers, words, factors, numbers, units, zs, partials, int32(rows), int32(loss_bits),
+        (x, stride, indices, scale, offset), slabs, (order, targets, weights, factor, by_weights),
         (values, moments_1, moments_2, hyper), (share, limit, is_limited), arrivals, turn, penalty,
     )  # fmt: skip
     step = int64(0)
@@ -97,7 +105,7 @@ def copy_table(integers, reals, n_layers, words, factors):
     """Bring the tables to the shared memory of the block."""
     i = cuda.threadIdx.x
     while i < n_layers * words_of_layer:
-        words[word(i)] = load_int(integers, i)
+        words[word(i // words_of_layer), word(i % words_of_layer)] = load_int(integers, i)
         i += cuda.blockDim.x
     i = cuda.threadIdx.x
     while i < n_layers * factors_of_layer:
@@ -141,19 +149,9 @@ def thread_of_row():
     return int64(own_thread())
 
 
-def cube_of(column_bits, row_bits):
-    """Return this thread's place where the block's threads share out tiles with so many lanes."""
-    me, bits = int32(own_thread()), int32(column_bits + row_bits)
-    columns, rows = shift_up(int32(1), int32(column_bits)), shift_up(int32(1), int32(row_bits))
-    row = int32(shift_down(me, int32(column_bits)) & int32(rows - 1))
-    place = int32(me & int32(columns - 1)), row, shift_down(me, bits)
-    groups = shift_down(int32(cuda.blockDim.x), bits)
-    return Cube(*place, columns, rows, groups, int32(column_bits), int32(row_bits))
-
-
 def field(net, index, name):
     """Return a number of a layer."""
-    return net.integers[word(index * words_of_layer + name)]
+    return net.integers[word(index), name]
 
 
 def shape_of(net, index):
@@ -166,20 +164,17 @@ def batch_of(net, indices):
     return indices + 8 * (net.turn[0] * net.rows)
 
 
-def source_of(net):
-    """Return the inputs of the first layer, as forward_phase takes them."""
-    return net.source[0], net.source[1], batch_of(net, net.source[2]), net.source[3], net.source[4]
-
-
-def source_below(net, index):
-    """Return the inputs of any other layer."""
-    return field(net, index, at_x), field(net, index, at_n_in), 0, real(1), real(0)
-
-
 def load_batch(net, step):
-    """Remember the step: the first layer reads the rows of the data itself."""
+    """Remember the step, and bring the numbers of its rows to shared memory; there are fewer than 2^31 rows.
+
+    In the place of rows that the last four of them lack comes the last one again.
+    """
     if cuda.threadIdx.x == 0:
         net.turn[0] = step
+    batch, row = net.source[2] + 8 * (step * net.rows), int32(own_thread())
+    while row < 4 * quads_of(net.rows):
+        net.numbers[word(row)] = int32(load_int(batch, min(row, int32(net.rows - 1))))
+        row = int32(row + cuda.blockDim.x)
     cuda.syncthreads()
 
 
@@ -189,71 +184,40 @@ def count_layers(net):
 
 
 def forward(net, index):
-    """Compute the output of layer ``index``: of the first one all blocks together, of others a block its rows."""
+    """Compute the outputs of layer ``index`` for the block's rows; for the first, all blocks do their tiles before."""
     if index == 0:
-        forward_tiles(net)
+        multiply_own_tiles(net)
         meet(net)
-    else:
-        forward_rows(net, index)
-        cuda.syncthreads()
-
-
-def forward_tiles(net):
-    """Do this block's tiles of the first layer's output."""
-    cube = cube_of(field(net, int64(0), at_forward_columns), field(net, int64(0), at_forward_rows))
-    out = net, int64(0), net.n_layers == 1
-    weight, bias, shape = field(net, int64(0), at_weight), field(net, int64(0), at_bias), shape_of(net, int64(0))
-    forward_from_source(
-        cuda.blockIdx.x, cuda.gridDim.x, cube, source_of(net), weight, bias, out, shape, net.partials, net.addends
-    )
+    forward_quads(net, index)
 
 
 def output_gradient(net):
-    """Write the gradient of the loss for this block's rows; return this thread's share of the loss."""
-    me, lanes = int64(own_thread()), int64(1 << net.loss_bits)
-    threads = RowThreads(me & (lanes - 1), lanes, me >> net.loss_bits)
-    order, targets, weights, factor, by_weights = net.targets
-    last, loss, batch = net.n_layers - 1, real(0), batch_of(net, order)
-    columns, output, d = field(net, last, at_n_out), field(net, last, at_a), field(net, last, at_da)
+    """Compute dz of the last layer for this block's rows; return this thread's share of the loss."""
+    order, _, weights, factor, by_weights = net.targets
     if by_weights != 0:
-        factor = share_of(factor, weight_of_batch(net, weights, batch))
-    row, at_a_time = first_row_of_block(net), int64(cuda.blockDim.x >> net.loss_bits)
-    while row < net.rows:
-        span = int64(row), int64(min(net.rows, int32(row + (4 << net.row_bits)))), at_a_time
-        loss += loss_of_rows(threads, span, output, d, targets, weights, batch, factor, columns)
-        cuda.syncthreads()
-        through_output_activation(d, field(net, last, at_z), output, span[0] * columns, span[1] * columns)
-        row = next_row_of_block(net, row)
-    cuda.syncthreads()
-    return loss
+        factor = share_of(factor, weight_of_batch(net, weights, batch_of(net, order)))
+    return loss_of_quads(net, factor)
 
 
 def backward(net, index):
-    """Compute dz of the layer below for this block's rows; gradients of parameters wait for all rows."""
+    """Compute dz of the layer below for this block's rows; gradients of parameters wait for the rows of all blocks."""
     if index > 0:
-        backward_rows(net, index)
-        cuda.syncthreads()
+        backward_quads(net, index)
+    else:
+        meet(net)
 
 
 def synchronize(net):
-    """Let all blocks meet."""
-    meet(net)
+    """Let the threads of the block meet: what they have written is visible to each other."""
+    cuda.syncthreads()
 
 
 def update(net, step):
     """Compute this block's tiles of all gradients and update these parameters; return its share of the penalties."""
     net.penalty[0] = real(0)
-    block = int64(cuda.blockIdx.x)
+    block = int32(cuda.blockIdx.x)
     for index in range(net.n_layers):
-        cube = cube_of(field(net, index, at_gradient_columns), field(net, index, at_gradient_rows))
-        dz, target, shape = field(net, index, at_da), (index, field(net, index, at_own_bias), net), shape_of(net, index)
-        if index == 0:
-            block = gradient_of_source(
-                block, cuda.gridDim.x, cube, dz, source_of(net), target, shape, net.partials, net.addends
-            )
-        else:
-            source = source_below(net, index)
-            block = gradient_of_batch(block, cuda.gridDim.x, cube, dz, source, target, shape, net.partials, net.addends)
+        block = update_layer(net, index, block)
     return net.penalty[0]
 
 
@@ -266,13 +230,11 @@ TEMPLATES = (
     meet,
     own_thread,
     thread_of_row,
-    cube_of,
     field,
     shape_of,
     batch_of,
-    source_of,
-    source_below,
-    forward_tiles,
+    *persistent_sums.TEMPLATES,
+    *persistent_first.TEMPLATES,
     *persistent_rows.TEMPLATES,
     *persistent_update.TEMPLATES,
 )
@@ -281,8 +243,9 @@ TEMPLATES = (
 CONSTANTS = {
     "words_of_layer": len(INTEGERS),
     "factors_of_layer": len(REALS),
-    "persistent_words": MAX_LAYERS * len(INTEGERS),
+    "most_layers": MAX_LAYERS,
     "persistent_factors": MAX_LAYERS * len(REALS),
+    "persistent_numbers": MAX_ROWS,
     # Typed: for each literal number, field() would be compiled once more.
     **{f"at_{name}": np.int64(place) for place, name in enumerate(INTEGERS)},
 }

@@ -9,10 +9,12 @@ from typing import Any
 
 from accelnn_kernels import activations, optimizers
 from accelnn_kernels.compiler import bind
-from accelnn_kernels.cuda import dense, losses, persistent, persistent_shapes, target
+from accelnn_kernels.cuda import losses, persistent, persistent_shapes, target
 from accelnn_kernels.cuda.catalog import CudaKernel, names_of_source, new_scope
 from accelnn_kernels.cuda.optimizers import COUNTS
-from accelnn_kernels.cuda.shapes import ITEMSIZE, Kind
+from accelnn_kernels.cuda.persistent_rows import KEPT
+from accelnn_kernels.cuda.persistent_sums import Share
+from accelnn_kernels.cuda.shapes import ITEMSIZE, WIDE_BYTES, Kind
 
 
 @cache
@@ -24,44 +26,39 @@ def persistent_kernel(train_step: Callable, variant: str, element: str) -> CudaK
     loss and update as in the CPU's catalog, and the dtype of the data.
     """
     hidden, output, loss, optimizer, source = variant.split(".")
-    formulas = _formulas(hidden, output, optimizer) | losses.formulas_of(loss)
-    threads = persistent_shapes.threads(element, hidden)
-    scope = _scope(element, {"block_threads": threads}, formulas | dense.BATCH)
-    of_source = _scope(element, names_of_source(source), formulas | dense.SOURCE)
-    of_source["cuda"] = target.module_of(scope)
-    scope["forward_from_source"] = of_source["forward_phase"]
-    scope["gradient_of_source"] = of_source["weight_gradient_phase"]
-    scope["gradient_of_batch"] = scope["weight_gradient_phase"]
+    sizes = persistent_shapes.constants(element, hidden)
+    formulas = _formulas(hidden, output, optimizer)
+    scope = _scope(element, names_of_source(source) | sizes, formulas)
+    # The loss reads what is kept in shared memory by the names with which it reads global memory elsewhere.
+    of_loss = _scope(element, sizes, formulas | losses.formulas_of(loss))
+    of_loss["cuda"] = target.module_of(scope)
+    of_loss |= {name: target.device_function(bind(template, of_loss, name)) for name, template in KEPT.items()}
+    for name in ("loss_of_rows", "block_sum"):  # the latter from there, so that its shared memory is there once
+        scope[name] = of_loss[name]
     operations = _bound(persistent.OPERATIONS, scope)
     scope["train_step"] = target.device_function(bind(train_step, operations, "train_step"))
     name = f"persistent_steps.{variant}.{element}.{_digest(train_step)}"
-    rules = Kind(lambda _: (persistent.persistent_steps, {}), persistent_shapes.launch_shape, max_threads=threads)
+    rules = Kind(
+        lambda _: (persistent.persistent_steps, {}),
+        persistent_shapes.launch_shape,
+        max_threads=persistent_shapes.threads(element, hidden),
+    )
     return CudaKernel(bind(persistent.persistent_steps, scope, name), "persistent_steps", element, rules=rules)
 
 
 def _formulas(hidden: str, output: str, optimizer: str) -> dict[str, str]:
     """Return which functions the names in the templates stand for."""
-    loads = "load_both" if hidden in activations.KEEPS_Z else "load_a"
     return {
         "thread_of_block": "thread_of_row",
-        "keep_output": "keep_of_layer",
         "activation": hidden,
-        "hidden_keeps_z": _answer(hidden in activations.KEEPS_Z),
+        "hidden_keeps_z": "yes" if hidden in activations.KEEPS_Z else "no",
         "derivative": f"{hidden}_derivative",
-        "load_below": "load_nothing" if hidden == "identity" else loads,
         "output_activation": output,
-        "output_keeps_z": _answer(output in activations.KEEPS_Z),
         "output_derivative": f"{output}_derivative",
-        "through_output_activation": "leave_gradient" if output == "identity" else "multiply_by_derivative",
-        "keep_input_gradient": "keep_dx",
-        "keep_gradient": "update_parameter",
+        "output_slope": "leave_gradient" if output == "identity" else "through_output_activation",
         "update_formula": optimizer,
         "n_moments": COUNTS[optimizers.N_MOMENTS[optimizer]].__name__,
     }
-
-
-def _answer(is_so: bool) -> str:
-    return "yes" if is_so else "no"
 
 
 def _scope(element: str, names: dict[str, Any], formulas: dict[str, str]) -> dict[str, Any]:
@@ -70,7 +67,9 @@ def _scope(element: str, names: dict[str, Any], formulas: dict[str, str]) -> dic
     scope |= names | persistent.CONSTANTS | target.arrivals()
     scope |= {
         "Net": persistent.Net,
+        "Share": Share,
         "real_bits": ITEMSIZE[element].bit_length() - 1,
+        "four_alignment": target.alignment(WIDE_BYTES),
     }
     scope |= _bound(persistent.TEMPLATES, scope) | target.own_thread()
     scope |= {name: scope[formula] for name, formula in formulas.items()}

@@ -1,14 +1,83 @@
-"""What the persistent kernel does with the gradient of a parameter: it updates the parameter on the spot."""
+"""What the persistent kernel does with gradients of parameters: whoever has one updates the parameter on the spot."""
 
 from __future__ import annotations
 
 
-def update_parameter(target, is_weight, place, gradient):
-    """Update an element of the weight or of the bias by its gradient; its penalty is added up.
+def update_layer(net, index, block):
+    """Do this block's tiles of a layer's weight and bias; return its next tile's number, counted from the last one on.
 
-    ``target``: (the layer, the address of its own bias, the net).
+    The bias is one more row of the weight: that of an input that is always 1.
     """
-    index, _, net = target
+    columns_bits, rows_bits = (
+        int32(field(net, index, at_gradient_columns)),
+        int32(field(net, index, at_gradient_rows)),
+    )
+    share = lanes_first(int32(columns_bits + rows_bits), field(net, index, at_gradient_groups))
+    _, n_in, n_out = shape_of(net, index)
+    n_rows = int32(n_in + 1) if field(net, index, at_own_bias) != 0 else n_in
+    across = tiles_along(n_out, columns_bits)
+    tile, tiles = int32(block), int32(tiles_along(n_rows, rows_bits) * across)
+    while tile < tiles:
+        down = int32(word(tile) // word(across))
+        row, column = shift_up(down, rows_bits), shift_up(int32(tile - down * across), columns_bits)
+        update_tile(net, index, share, columns_bits, row, column)
+        tile = int32(tile + cuda.gridDim.x)
+    return int32(tile - tiles)
+
+
+def update_tile(net, index, share, columns_bits, row, column):
+    """Do the tile that begins at a quad of rows and a quad of columns."""
+    sums = cuda.local.array(16, real)
+    _, n_in, n_out = shape_of(net, index)
+    own_bias = field(net, index, at_own_bias)
+    if share.is_active:
+        clear_sums(sums)
+        own_row = int32(row + shift_down(share.lane, columns_bits))
+        own_column = int32(column + low_bits(share.lane, columns_bits))
+        if own_row < quads_of_units(n_in) and own_column < quads_of(n_out):
+            add_units_by_gradients(net, index, share, own_row, own_column, sums)
+        put_sums(share, sums, net.partials)
+    cuda.syncthreads()
+    output = int32(own_thread())
+    while output < outputs_of_share(share):
+        lane = lane_of_output(share, output)
+        i = int32(4 * int32(row + shift_down(lane, columns_bits)) + number_of_output(share, output))
+        j = int32(4 * int32(column + low_bits(lane, columns_bits)) + (output & 3))
+        if j < n_out and (i < n_in or (i == n_in and own_bias != 0)):
+            place = place_in_matrix(i if i < n_in else int32(0), n_out, j)
+            update_parameter(net, index, i < n_in, place, total_of_share(share, net.partials, output))
+        output = int32(output + cuda.blockDim.x)
+    cuda.syncthreads()
+
+
+def add_units_by_gradients(net, index, share, row, column, sums):
+    """Add this thread's part of the products of what a layer has read and its dz, four rows of the batch at a time."""
+    units, gradients, places = cuda.local.array(16, real), cuda.local.array(16, real), cuda.local.array(4, int64)
+    rows, n_in, n_out = shape_of(net, index)
+    across, quad, d = quads_of_units(n_out), share.group, field(net, index, at_d)
+    while quad < quads_of(rows):
+        fours_of_batch(d, quad, across, column, gradients)
+        if index == 0:
+            places_of_rows(net, quad, places)
+            block_of_inputs(net, places, int32(4 * row), real(1), units)
+        else:
+            fours_of_batch(field(net, index - 1, at_a), quad, quads_of_units(n_in), row, units)
+        add_products(units, gradients, sums)
+        quad = int32(quad + shift_up(int32(1), share.group_bits))
+
+
+def fours_of_batch(address, quad, across, column, values):
+    """Fill ``values`` with four units of four rows of the batch, row by row, of a layer with ``across`` quads of units."""
+    four, place = cuda.local.array(4, real), int32(int32(4 * quad) * across + column)
+    for n in range(4):
+        load_four(address, int64(4) * place, four)
+        for m in range(4):
+            values[4 * m + n] = four[m]
+        place = int32(place + across)
+
+
+def update_parameter(net, index, is_weight, place, gradient):
+    """Update an element of the weight or of the bias by its gradient; its penalty is added up."""
     values, moments_1, moments_2, hyper = net.arena
     first = field(net, index, at_weight if is_weight else at_own_bias)
     h = hyper + ((6 * net.turn[0]) << real_bits)
@@ -37,4 +106,11 @@ def penalize_element(net, factors, p, gradient):
     return penalized(gradient, p, l1, l2, net.limits[1])
 
 
-TEMPLATES = (update_parameter, penalize_element)
+TEMPLATES = (
+    update_layer,
+    update_tile,
+    add_units_by_gradients,
+    fours_of_batch,
+    update_parameter,
+    penalize_element,
+)

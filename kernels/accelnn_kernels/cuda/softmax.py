@@ -93,44 +93,6 @@ def largest_of_row(value):
     return largest_of_threads(value, cuda.threadIdx.y * cuda.blockDim.x, cuda.blockDim.x)
 
 
-def largest_of_threads(value, first, count):
-    """Return the largest ``value`` of ``count`` threads from number ``first`` on, to all of them; as sum_of_threads."""
-    if count == 1:
-        return value
-    values = cuda.shared.array(block_threads, real)
-    me, first, count = int32(thread_of_block()), int32(first), int32(count)
-    values[word(me)] = value
-    cuda.syncthreads()
-    if count > 16:
-        if me < first + 16:
-            k = int32(me + 16)
-            while k < first + count:
-                value = larger(values[word(k)], value)
-                k = int32(k + 16)
-            values[word(me)] = value
-        cuda.syncthreads()
-    largest = largest_of_some(values, first, min(count, int32(16)))
-    cuda.syncthreads()  # the next row overwrites them
-    return largest
-
-
-def largest_of_some(values, first, count):
-    """Return the largest of 1, 2, 4, 8 or 16 values, as sum_of_some does."""
-    largest, place = values[word(first)], int32(first + 1)
-    if count > 1:
-        largest, place = larger(values[word(place)], largest), int32(place + 1)
-    if count > 2:
-        for _ in range(2):
-            largest, place = larger(values[word(place)], largest), int32(place + 1)
-    if count > 4:
-        for _ in range(4):
-            largest, place = larger(values[word(place)], largest), int32(place + 1)
-    if count > 8:
-        for _ in range(8):
-            largest, place = larger(values[word(place)], largest), int32(place + 1)
-    return largest
-
-
 def sum_of_row(value):
     """Return the sum of ``value`` over the threads of the same row, to all of them."""
     return sum_of_threads(value, cuda.threadIdx.y * cuda.blockDim.x, cuda.blockDim.x)
@@ -172,8 +134,6 @@ def gradient_shape(arguments, element):
 TEMPLATES = (
     lowest,
     larger,
-    largest_of_some,
-    largest_of_threads,
     largest_of_row,
     sum_of_row,
     softmax_gradient_of_row,

@@ -86,6 +86,11 @@ def own_thread() -> dict[str, Any]:
     return {} if is_simulator() else {"own_thread": compiled_thread(intrinsic)}
 
 
+def alignment(n_bytes: int) -> int | None:
+    """Return what a shared array is told so that it begins at a multiple of so many bytes; the simulator has no such."""
+    return None if is_simulator() else n_bytes
+
+
 def module_of(scope: dict[str, Any]) -> Any:
     """Return ``cuda`` for a second scope of the same kernel: the simulator exchanges that of the first one only."""
     return _ModuleOf(scope) if is_simulator() else module

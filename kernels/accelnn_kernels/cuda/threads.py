@@ -21,26 +21,55 @@ def thread_of_block():
 def sum_of_threads(value, first, count):
     """Return the sum of ``value`` over ``count`` threads, a power of two, from number ``first`` on, to all of these.
 
-    Every thread has to call it, with the same ``count``. A thread adds up 16 values, so there are two rounds for 256
-    threads instead of the eight of a binary tree, and the threads wait for each other less often.
+    Every thread has to call it, with the same ``count``.
     """
-    if count == 1:
-        return value
-    sums = cuda.shared.array(block_threads, real)
-    me, first, count = int32(thread_of_block()), int32(first), int32(count)
-    sums[word(me)] = value
+    return value if count == 1 else joined(value, int32(first), int32(count), int32(0))
+
+
+def largest_of_threads(value, first, count):
+    """Return the largest ``value`` of these threads, to all of them."""
+    return value if count == 1 else joined(value, int32(first), int32(count), int32(1))
+
+
+def joined(value, first, count, is_largest):
+    """Return the largest value or the sum, without two arrays in shared memory: ``is_largest`` is an int32, 0 or 1.
+
+    A thread takes 16 values, so there are two rounds for 256 threads instead of the eight of a binary tree, and the
+    threads wait for each other less often.
+    """
+    values = cuda.shared.array(block_threads, real)
+    me = int32(thread_of_block())
+    values[word(me)] = value
     cuda.syncthreads()
     if count > 16:
         if me < first + 16:
             k = int32(me + 16)
             while k < first + count:
-                value += sums[word(k)]
+                value = join(value, values[word(k)], is_largest)
                 k = int32(k + 16)
-            sums[word(me)] = value
+            values[word(me)] = value
         cuda.syncthreads()
-    total = sum_of_some(sums, first, int32(1), min(count, int32(16)))
-    cuda.syncthreads()  # the next sum overwrites them
-    return total
+    value, place = values[word(first)], int32(first + 1)
+    if count > 1:
+        value = join(value, values[word(place)], is_largest)
+    if count > 2:
+        for k in range(1, 3):
+            value = join(value, values[word(int32(place + k))], is_largest)
+    if count > 4:
+        for k in range(3, 7):
+            value = join(value, values[word(int32(place + k))], is_largest)
+    if count > 8:
+        for k in range(7, 15):
+            value = join(value, values[word(int32(place + k))], is_largest)
+    cuda.syncthreads()  # the next ones overwrite them
+    return value
+
+
+def join(value, other, is_largest):
+    """Return the sum of two, or the larger one: NaN does not count there, and shows in the sum of exponentials."""
+    if is_largest != 0:
+        return other if other > value else value
+    return value + other
 
 
 def sum_of_some(values, first, step, count):
@@ -113,6 +142,9 @@ TEMPLATES = (
     all_threads,
     thread_of_block,
     sum_of_threads,
+    largest_of_threads,
+    joined,
+    join,
     sum_of_some,
     block_sum,
     is_last_block,

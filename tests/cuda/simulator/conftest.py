@@ -63,7 +63,7 @@ def shared_arrays_that_are_shared() -> Iterator[None]:
 
     making = threading.Lock()
 
-    def array(self: Any, shape: Any, dtype: Any) -> np.ndarray:
+    def array(self: Any, shape: Any, dtype: Any, alignment: None = None) -> np.ndarray:
         frame = sys._getframe(1)
         line = frame.f_code.co_filename, frame.f_lineno
         with making:
