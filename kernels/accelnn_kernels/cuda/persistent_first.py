@@ -43,29 +43,17 @@ def multiply_tile(net, share, slab, column, quad):
             add_inputs_by_weight(net, share, slab, own_column, own_quad, sums)
         put_sums(share, sums, net.partials)
     cuda.syncthreads()
-    output = int32(4 * own_thread())
-    while output < outputs_of_share(share):
-        lane = lane_of_output(share, output)
+    item = int32(own_thread())
+    while item < fours_of_share(share):
+        lane = lane_of_four(share, item)
         own_column = int32(column + low_bits(lane, columns_bits))
         own_quad = int32(quad + shift_down(lane, columns_bits))
         if own_column < quads_of(n_out) and own_quad < quads_of(rows):
-            total_four_of_share(share, net.partials, output, total)
-            place = place_in_slabs(net, slab, own_quad, number_of_output(share, output), own_column)
+            total_of_share(share, net.partials, item, total)
+            place = place_in_slabs(net, slab, own_quad, number_of_four(share, item), own_column)
             store_four(net.slabs, place, total)
-        output = int32(output + 4 * cuda.blockDim.x)
+        item = int32(item + cuda.blockDim.x)
     cuda.syncthreads()
-
-
-def total_four_of_share(share, partials, output, total):
-    """Fill ``total`` with the sums for four outputs at a time."""
-    four, lane, group = cuda.local.array(4, real), lane_of_output(share, output), int32(1)
-    start = int32(number_of_output(share, output) * distance_of_fours(share))
-    get_four(partials, int32(start + place_of_share(share, lane, int32(0))), total)
-    while group < shift_up(int32(1), share.group_bits):
-        get_four(partials, int32(start + place_of_share(share, lane, group)), four)
-        for k in range(4):
-            total[k] += four[k]
-        group = int32(group + 1)
 
 
 def place_in_slabs(net, slab, quad, number, column):
@@ -141,7 +129,6 @@ TEMPLATES = (
     multiply_own_tiles,
     tile_inputs_bits,
     multiply_tile,
-    total_four_of_share,
     place_in_slabs,
     add_inputs_by_weight,
     places_of_rows,

@@ -18,7 +18,7 @@ def forward_quads(net, index):
 
 def forward_quad(net, index, quad, held):
     """Do so for one quad of rows; ``held``: its number among the block's own."""
-    sums = cuda.local.array(16, real)
+    sums, total = cuda.local.array(16, real), cuda.local.array(4, real)
     share = lanes_first(field(net, index, at_forward_lanes), field(net, index, at_forward_groups))
     _, _, n_out = shape_of(net, index)
     column = int32(0)
@@ -33,15 +33,13 @@ def forward_quad(net, index, quad, held):
                     add_units_by_weight(net, index, share, held, own, sums)
             put_sums(share, sums, net.partials)
         cuda.syncthreads()
-        output = int32(own_thread())
-        while output < outputs_of_share(share):
-            own = int32(column + lane_of_output(share, output))
+        item = int32(own_thread())
+        while item < fours_of_share(share):
+            own = int32(column + lane_of_four(share, item))
             if own < quads_of(n_out):
-                place = int32(number_of_output(share, output) * quads_of_units(n_out) + own)
-                unit = int32(4 * own + number_of_output(share, output))
-                total = total_of_share(share, net.partials, output)
-                keep_unit(net, index, (quad, held), int32(4 * place + (output & 3)), unit, total)
-            output = int32(output + cuda.blockDim.x)
+                total_of_share(share, net.partials, item, total)
+                keep_unit(net, index, quad, held, int32(4 * own + number_of_four(share, item)), total)
+            item = int32(item + cuda.blockDim.x)
         cuda.syncthreads()
         column = int32(column + shift_up(int32(1), share.lane_bits))
 
@@ -92,21 +90,22 @@ def place_of_units(net, index, held):
     return int32(field(net, index, at_place) + held * of_a_quad)
 
 
-def keep_unit(net, index, own, place, unit, value):
-    """Keep an output of a layer; the last one's activation waits for the loss.
+def keep_unit(net, index, quad, held, unit, values):
+    """Keep the outputs of a unit of a layer for a quad of rows; of the last layer what its activation is applied to.
 
-    own: (the quad of rows, its number among the block's own). place: the number of the element among those of the
-    layer. unit: which one it is of. Behind the last unit there are zeros, because products go by fours.
+    Behind the last unit there are zeros, because products go by fours.
     """
-    quad, held = own
-    n_out, is_last = field(net, index, at_n_out), index == net.n_layers - 1
-    kept = int32(4 * place_of_units(net, index, held) + place)
-    a = value if is_last else activation(value)
+    n_out, is_last, four = field(net, index, at_n_out), index == net.n_layers - 1, cuda.local.array(4, real)
+    place = place_of_unit(unit, n_out)
+    kept = int32(place_of_units(net, index, held) + place)
+    for m in range(4):
+        four[m] = values[m] if is_last else activation(values[m])
+        four[m] = four[m] if unit < n_out else real(0)
+    put_four(net.units, kept, four)
     if hidden_keeps_z() and not is_last:
-        net.zs[word(kept)] = value
-    net.units[word(kept)] = a if unit < n_out else real(0)
+        put_four(net.zs, kept, values)
     if unit < n_out and not is_last:
-        store(field(net, index, at_a), int64(16) * quad * quads_of_units(n_out) + place, a)
+        store_four(field(net, index, at_a), int32(4 * quad * quads_of_units(n_out) + place), four)
 
 
 def loss_of_quads(net, factor):
@@ -189,7 +188,7 @@ def backward_quads(net, index):
 
 def backward_quad(net, index, quad, held):
     """Do so for one quad of rows."""
-    sums = cuda.local.array(16, real)
+    sums, total = cuda.local.array(16, real), cuda.local.array(4, real)
     share = groups_first(field(net, index, at_backward_lanes), field(net, index, at_backward_groups))
     _, n_in, _ = shape_of(net, index)
     column = int32(0)
@@ -201,13 +200,13 @@ def backward_quad(net, index, quad, held):
                 add_gradients_by_weight(net, index, share, held, own, sums)
             put_sums(share, sums, net.partials)
         cuda.syncthreads()
-        output = int32(own_thread())
-        while output < outputs_of_share(share):
-            number, own = number_of_output(share, output), int32(column + lane_of_output(share, output))
-            if int32(4 * own + number) < n_in:
-                place = int32(int32(number * quads_of_units(n_in) + own) * 4 + (output & 3))
-                keep_dz(net, index - 1, (quad, held), place, total_of_share(share, net.partials, output))
-            output = int32(output + cuda.blockDim.x)
+        item = int32(own_thread())
+        while item < fours_of_share(share):
+            unit = int32(4 * int32(column + lane_of_four(share, item)) + number_of_four(share, item))
+            if unit < n_in:
+                total_of_share(share, net.partials, item, total)
+                keep_dz(net, index - 1, quad, held, unit, total)
+            item = int32(item + cuda.blockDim.x)
         cuda.syncthreads()
         column = int32(column + shift_up(int32(1), share.lane_bits))
 
@@ -228,14 +227,17 @@ def add_gradients_by_weight(net, index, share, held, column, sums):
         k = int32(k + shift_up(int32(1), share.group_bits))
 
 
-def keep_dz(net, index, own, place, gradient):
-    """Make a gradient of an output of a layer that of what it was computed from, and keep that instead of it."""
-    quad, held = own
-    kept = word(int32(4 * place_of_units(net, index, held) + place))
-    a = net.units[kept]
-    dz = gradient * derivative(net.zs[kept] if hidden_keeps_z() else a, a)
-    net.units[kept] = dz
-    store(field(net, index, at_d), int64(16) * quad * quads_of_units(field(net, index, at_n_out)) + place, dz)
+def keep_dz(net, index, quad, held, unit, gradients):
+    """Make the gradients of a unit's outputs those of what they were computed from, and keep these instead of them."""
+    a, z, n_out = cuda.local.array(4, real), cuda.local.array(4, real), field(net, index, at_n_out)
+    place = place_of_unit(unit, n_out)
+    kept = int32(place_of_units(net, index, held) + place)
+    get_four(net.units, kept, a)
+    get_four(net.zs if hidden_keeps_z() else net.units, kept, z)
+    for m in range(4):
+        a[m] = gradients[m] * derivative(z[m], a[m])
+    put_four(net.units, kept, a)
+    store_four(field(net, index, at_d), int32(4 * quad * quads_of_units(n_out) + place), a)
 
 
 def leave_gradient(d, z, a):

@@ -2,8 +2,8 @@
 
 Numbers go in *fours*, 16 bytes of float32. A thread has 4 x 4 sums, which are four fours, of one *lane*; of each of
 them it has the terms of one *group*. Lanes and groups are powers of two, at most 16 groups, and threads that find none
-have nothing to do. The sums of all groups meet in shared memory, where each output is added up by one thread. The order
-of the terms is always the same.
+have nothing to do. The sums of all groups meet in shared memory, where each four of outputs is added up by one thread.
+The order of the terms is always the same.
 
 What the units of a layer hand on lies in fours as well, of four rows of the batch: number ``n * quads + c`` is that of
 unit ``4 c + n``, where ``quads`` is that of :func:`quads_of_units`. Neighbouring threads, which do neighbouring lanes,
@@ -100,44 +100,44 @@ def put_sums(share, sums, partials):
         put_four(partials, int32(place + number * distance), sums[4 * number : 4 * number + 4])
 
 
-def outputs_of_share(share):
-    """Return how many outputs all lanes have together; the first four are those of a four of the first lane."""
-    return shift_up(int32(16), share.lane_bits)
+def fours_of_share(share):
+    """Return how many fours of outputs all lanes have together; the first are number 0 of each lane."""
+    return shift_up(int32(4), share.lane_bits)
 
 
-def lane_of_output(share, output):
-    """Return the lane of an output."""
-    return low_bits(shift_down(output, int32(2)), share.lane_bits)
+def lane_of_four(share, item):
+    """Return the lane of a four."""
+    return low_bits(item, share.lane_bits)
 
 
-def number_of_output(share, output):
-    """Return in which of the four fours of its lane it is."""
-    return shift_down(output, int32(2 + share.lane_bits))
+def number_of_four(share, item):
+    """Return which of the four fours of its lane it is."""
+    return shift_down(item, share.lane_bits)
 
 
-def total_of_share(share, partials, output):
-    """Return the sum for an output, once all sums are there: that of 1, 2, 4, 8 or 16 groups."""
-    lane, groups = lane_of_output(share, output), shift_up(int32(1), share.group_bits)
-    start = int32(number_of_output(share, output) * distance_of_fours(share))
-    total = partials[place_of_sum(share, start, lane, int32(0), output)]
+def total_of_share(share, partials, item, total):
+    """Fill ``total`` with a four of outputs, once all sums are there: of 1, 2, 4, 8 or 16 groups."""
+    lane, groups = lane_of_four(share, item), shift_up(int32(1), share.group_bits)
+    first = int32(number_of_four(share, item) * distance_of_fours(share))
+    get_four(partials, int32(first + place_of_share(share, lane, int32(0))), total)
     if groups > 1:
-        total += partials[place_of_sum(share, start, lane, int32(1), output)]
+        add_four(partials, int32(first + place_of_share(share, lane, int32(1))), total)
     if groups > 2:
         for group in range(2, 4):
-            total += partials[place_of_sum(share, start, lane, int32(group), output)]
+            add_four(partials, int32(first + place_of_share(share, lane, int32(group))), total)
     if groups > 4:
         for group in range(4, 8):
-            total += partials[place_of_sum(share, start, lane, int32(group), output)]
+            add_four(partials, int32(first + place_of_share(share, lane, int32(group))), total)
     if groups > 8:
         for group in range(8, 16):
-            total += partials[place_of_sum(share, start, lane, int32(group), output)]
-    return total
+            add_four(partials, int32(first + place_of_share(share, lane, int32(group))), total)
 
 
-def place_of_sum(share, start, lane, group, output):
-    """Return where the sum of a group for an output lies."""
-    four = int32(start + place_of_share(share, lane, group))
-    return word(4) * word(four) + word(output & 3)
+def add_four(values, place, total):
+    """Add four number ``place`` of a shared array to a four."""
+    first = word(4) * word(place)
+    for k in range(4):
+        total[k] += values[first | word(k)]
 
 
 TEMPLATES = (
@@ -152,9 +152,9 @@ TEMPLATES = (
     place_of_share,
     distance_of_fours,
     put_sums,
-    outputs_of_share,
-    lane_of_output,
-    number_of_output,
+    fours_of_share,
+    lane_of_four,
+    number_of_four,
     total_of_share,
-    place_of_sum,
+    add_four,
 )

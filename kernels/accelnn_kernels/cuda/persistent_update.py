@@ -27,7 +27,7 @@ def update_layer(net, index, block):
 
 def update_tile(net, index, share, columns_bits, row, column):
     """Do the tile that begins at a quad of rows and a quad of columns."""
-    sums = cuda.local.array(16, real)
+    sums, total = cuda.local.array(16, real), cuda.local.array(4, real)
     _, n_in, n_out = shape_of(net, index)
     own_bias = field(net, index, at_own_bias)
     if share.is_active:
@@ -38,15 +38,15 @@ def update_tile(net, index, share, columns_bits, row, column):
             add_units_by_gradients(net, index, share, own_row, own_column, sums)
         put_sums(share, sums, net.partials)
     cuda.syncthreads()
-    output = int32(own_thread())
-    while output < outputs_of_share(share):
-        lane = lane_of_output(share, output)
-        i = int32(4 * int32(row + shift_down(lane, columns_bits)) + number_of_output(share, output))
-        j = int32(4 * int32(column + low_bits(lane, columns_bits)) + (output & 3))
+    item = int32(own_thread())
+    while item < fours_of_share(share):
+        lane = lane_of_four(share, item)
+        i = int32(4 * int32(row + shift_down(lane, columns_bits)) + number_of_four(share, item))
+        j = int32(4 * int32(column + low_bits(lane, columns_bits)))
         if j < n_out and (i < n_in or (i == n_in and own_bias != 0)):
-            place = place_in_matrix(i if i < n_in else int32(0), n_out, j)
-            update_parameter(net, index, i < n_in, place, total_of_share(share, net.partials, output))
-        output = int32(output + cuda.blockDim.x)
+            total_of_share(share, net.partials, item, total)
+            update_four(net, index, i, j, total)
+        item = int32(item + cuda.blockDim.x)
     cuda.syncthreads()
 
 
@@ -76,26 +76,56 @@ def fours_of_batch(address, quad, across, column, values):
         place = int32(place + across)
 
 
-def update_parameter(net, index, is_weight, place, gradient):
-    """Update an element of the weight or of the bias by its gradient; its penalty is added up."""
+def update_four(net, index, i, j, gradients):
+    """Update four neighbours by their gradients: weights from input i, of the bias where that is one behind the last.
+
+    j: the first one's output.
+    """
+    p, m, v = cuda.local.array(4, real), cuda.local.array(4, real), cuda.local.array(4, real)
     values, moments_1, moments_2, hyper = net.arena
-    first = field(net, index, at_weight if is_weight else at_own_bias)
+    n_in, n_out, is_weight = field(net, index, at_n_in), field(net, index, at_n_out), i < field(net, index, at_n_in)
+    first = ((field(net, index, at_weight if is_weight else at_own_bias) - values) >> real_bits) + j
+    first, count = first + (i * n_out if is_weight else 0), min(int64(4), n_out - j)
+    is_wide = is_weight and field(net, index, at_is_wide) != 0
+    load_some(values, first, count, is_wide, p)
+    if n_moments() > 0:
+        load_some(moments_1, first, count, is_wide, m)
+    if n_moments() > 1:
+        load_some(moments_2, first, count, is_wide, v)
     h = hyper + ((6 * net.turn[0]) << real_bits)
-    i = ((first - values) >> real_bits) + place
-    p = load_real(values, i)
-    m = load_real(moments_1, i) if n_moments() > 0 else real(0)
-    v = load_real(moments_2, i) if n_moments() > 1 else real(0)
-    if net.limits[2] != 0:
-        gradient = penalize_element(net, index * factors_of_layer + (0 if is_weight else 2), p, gradient)
     h0, h1, h2, h3, h4, h5 = (
         load_real(h, 0), load_real(h, 1), load_real(h, 2), load_real(h, 3), load_real(h, 4), load_real(h, 5)
     )  # fmt: skip
-    p, m, v = update_formula(p, gradient, m, v, h0, h1, h2, h3, h4, h5)
-    store_real(values, i, p)
+    for k in range(4):
+        if net.limits[2] != 0:
+            factors = index * factors_of_layer + (0 if is_weight else 2)
+            gradients[k] = penalize_element(net, factors, p[k], gradients[k])
+        p[k], m[k], v[k] = update_formula(p[k], gradients[k], m[k], v[k], h0, h1, h2, h3, h4, h5)
+    store_some(values, first, count, is_wide, p)
     if n_moments() > 0:
-        store_real(moments_1, i, m)
+        store_some(moments_1, first, count, is_wide, m)
     if n_moments() > 1:
-        store_real(moments_2, i, v)
+        store_some(moments_2, first, count, is_wide, v)
+
+
+def load_some(address, first, count, is_wide, values):
+    """Fill ``values`` with up to four neighbours, 16 bytes at a time if that is possible; behind them come zeros."""
+    if is_wide:
+        load_four_real(address, first, values)
+    else:
+        for k in range(4):
+            values[k] = load_real(address, first + k) if k < count else real(0)
+
+
+def store_some(address, first, count, is_wide, values):
+    """Write them."""
+    if is_wide:
+        for k in range(0, 4, real_width):
+            store_wide_real(address, first + k, values[k : k + real_width])
+    else:
+        for k in range(4):
+            if k < count:
+                store_real(address, first + k, values[k])
 
 
 def penalize_element(net, factors, p, gradient):
@@ -111,6 +141,8 @@ TEMPLATES = (
     update_tile,
     add_units_by_gradients,
     fours_of_batch,
-    update_parameter,
+    update_four,
+    load_some,
+    store_some,
     penalize_element,
 )
