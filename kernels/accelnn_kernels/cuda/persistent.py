@@ -73,7 +73,8 @@ def persistent_steps(
     ``parts`` has room for a real per step and block. ``arrivals`` and ``departures``: counters, int64, 0 before and
     after. All ``blocks`` have to be on the device at the same time. The other arguments are those of :class:`Net`.
     """
-    words = cuda.shared.array((most_layers, words_of_layer), int64)  # a line each: the simulator tells them apart by that
+    # A line each: the simulator tells arrays apart by that.
+    words = cuda.shared.array((most_layers, words_of_layer), int64)
     factors = cuda.shared.array(persistent_factors, real)
     numbers = cuda.shared.array(persistent_numbers, int32, four_alignment)
     units = cuda.shared.array(persistent_units, real, four_alignment)

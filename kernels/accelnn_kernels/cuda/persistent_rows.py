@@ -45,7 +45,7 @@ def forward_quad(net, index, quad, held):
 
 
 def start_with_bias(net, index, share, column, sums):
-    """Set the sums of the first group to the bias, and others to 0. Its loads are the first, so nobody waits for them."""
+    """Set the sums of the first group to the bias, others to 0. Its loads come first: none waits for them alone."""
     bias, n_out = field(net, index, at_bias), field(net, index, at_n_out)
     for n in range(4):
         j = int32(4 * column + n)
@@ -55,7 +55,7 @@ def start_with_bias(net, index, share, column, sums):
 
 
 def add_slabs(net, share, quad, column, sums):
-    """Add this thread's part of the sums that the tiles of the first layer's weight have left, a slab of inputs each."""
+    """Add this thread's part of the sums that the tiles of the first layer's weight have left, one for each slab."""
     four = cuda.local.array(4, real)
     _, n_in, n_out = shape_of(net, int64(0))
     slab, slabs = share.group, tiles_along(n_in, tile_inputs_bits(net))

@@ -34,9 +34,10 @@ INTEGERS = (
 )
 """What the kernel knows of a layer, int64: sizes, addresses, and logarithms of lanes and groups.
 
-is_wide: whether the weight can be read 16 bytes at a time, in whole blocks of 4 x 4. own_bias: the address of the bias if it is a parameter; 0 for a layer that has none. a, d: the addresses of its outputs
-and of its dz, in fours. place: the number of its first four among those of all layers. part: of the products with the
-first layer's own tiles, 0 elsewhere.
+is_wide: whether the weight can be read 16 bytes at a time, in whole blocks of 4 x 4. own_bias: the address of the bias
+if it is a parameter; 0 for a layer that has none. a, d: the addresses of its outputs and of its dz, in fours. place:
+the number of its first four among those of all layers. part: of the products with the first layer's own tiles, 0
+elsewhere.
 """
 
 REALS = ("l1_weight", "l2_weight", "l1_bias", "l2_bias")

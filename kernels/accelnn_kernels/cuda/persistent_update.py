@@ -67,7 +67,7 @@ def add_units_by_gradients(net, index, share, row, column, sums):
 
 
 def fours_of_batch(address, quad, across, column, values):
-    """Fill ``values`` with four units of four rows of the batch, row by row, of a layer with ``across`` quads of units."""
+    """Fill ``values`` with four units of four rows of the batch, row by row, of a layer that takes ``across`` quads."""
     four, place = cuda.local.array(4, real), int32(int32(4 * quad) * across + column)
     for n in range(4):
         load_four(address, int64(4) * place, four)
@@ -83,7 +83,7 @@ def update_four(net, index, i, j, gradients):
     """
     p, m, v = cuda.local.array(4, real), cuda.local.array(4, real), cuda.local.array(4, real)
     values, moments_1, moments_2, hyper = net.arena
-    n_in, n_out, is_weight = field(net, index, at_n_in), field(net, index, at_n_out), i < field(net, index, at_n_in)
+    n_out, is_weight = field(net, index, at_n_out), i < field(net, index, at_n_in)
     first = ((field(net, index, at_weight if is_weight else at_own_bias) - values) >> real_bits) + j
     first, count = first + (i * n_out if is_weight else 0), min(int64(4), n_out - j)
     is_wide = is_weight and field(net, index, at_is_wide) != 0

@@ -87,7 +87,7 @@ def own_thread() -> dict[str, Any]:
 
 
 def alignment(n_bytes: int) -> int | None:
-    """Return what a shared array is told so that it begins at a multiple of so many bytes; the simulator has no such."""
+    """Return what a shared array is told so that it begins at a multiple of so many bytes: nothing in the simulator."""
     return None if is_simulator() else n_bytes
 
 

@@ -49,6 +49,13 @@ def joined(value, first, count, is_largest):
                 k = int32(k + 16)
             values[word(me)] = value
         cuda.syncthreads()
+    value = joined_of_some(values, first, min(count, int32(16)), is_largest)
+    cuda.syncthreads()  # the next ones overwrite them
+    return value
+
+
+def joined_of_some(values, first, count, is_largest):
+    """Return the largest or the sum of 1, 2, 4, 8 or 16 values, in their order."""
     value, place = values[word(first)], int32(first + 1)
     if count > 1:
         value = join(value, values[word(place)], is_largest)
@@ -61,7 +68,6 @@ def joined(value, first, count, is_largest):
     if count > 8:
         for k in range(7, 15):
             value = join(value, values[word(int32(place + k))], is_largest)
-    cuda.syncthreads()  # the next ones overwrite them
     return value
 
 
@@ -144,6 +150,7 @@ TEMPLATES = (
     sum_of_threads,
     largest_of_threads,
     joined,
+    joined_of_some,
     join,
     sum_of_some,
     block_sum,

@@ -122,7 +122,10 @@ def test_no_thread_waits_for_a_bank_of_shared_memory(work: Callable[[], None], m
 
 def test_words_of_one_bank_take_a_cycle_each(monkeypatch: Any) -> None:
     banks, lanes = Banks(monkeypatch), np.arange(64)
-    for stride, cycles in ((1, 2), (2, 4), (32, 64), (33, 2), (0, 2)):
+    for size, stride, cycles in (
+        *((4, 1, 2), (4, 2, 4), (4, 32, 64), (4, 33, 2), (4, 0, 2)),
+        *((8, 1, 4), (8, 16, 64), (16, 1, 8), (16, 2, 16), (16, 8, 64), (16, 9, 8)),
+    ):
         banks.cycles = 0
-        banks._count(4, lanes, lanes * stride, SimpleNamespace(address=0))
-        assert banks.cycles == cycles
+        banks._count(size, lanes, lanes * stride, SimpleNamespace(address=0))
+        assert banks.cycles == cycles, (size, stride)

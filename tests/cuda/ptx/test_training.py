@@ -11,6 +11,7 @@ from captured_training import check_agrees, dense, labels
 from accelnn import SGD, Adam, BatchNorm, Dropout, LayerNorm, Rescaling
 from ptx import compiled
 from ptx.faults import Race
+from ptx.traffic import Banks
 from ptx.translation import translate
 
 ROWS, COLUMNS = 15, 12
@@ -61,6 +62,23 @@ def test_blocks_that_do_not_wait_properly_are_found(
     monkeypatch.setattr(compiled, "machine_of", machine_of)
     with pytest.raises(Race, match=r"^persistent_steps\.relu.*\n.*'(ld|st)\..*\n.*'(ld|st)\."):
         check(on_device, small(), pixels(), optimizer=Adam(0.01), **OF_FLOAT32)
+
+
+def test_blocks_with_several_tiles_and_quads_of_rows(on_device: Any, use_form: Any) -> None:
+    """61-32-16-3 and 30 rows in five blocks, with a partial batch: no size is a multiple of four or of a tile."""
+    use_form("persistent")
+    x = np.random.default_rng(4).normal(size=(39, 61))
+    layers = lambda: [dense(32, "tanh"), dense(16, "tanh"), dense(3, "softmax")]  # noqa: E731
+    check_agrees(on_device, layers, x, labels(n=39), batch_size=30, optimizer=Adam(0.01))
+
+
+def test_the_persistent_kernel_does_not_wait_for_banks(on_device: Any, use_form: Any, monkeypatch: Any) -> None:
+    """Except in products whose lanes are four: their groups lie turned round by fewer places than there are banks."""
+    use_form("persistent")
+    banks = Banks(monkeypatch)
+    check(on_device, small(), pixels(), optimizer=Adam(0.01), **OF_FLOAT32)
+    assert banks.accesses > 10_000
+    assert banks.cycles < 1.02 * banks.accesses
 
 
 def test_the_usual_network_at_its_full_size(on_device: Any, use_form: Any) -> None:

@@ -5,6 +5,7 @@ touch; if neighbours use neighbouring bytes, no sector moves twice, and an array
 L1 cache keeps for a second reading is not taken off.
 
 Shared memory has 32 banks of 4 bytes: what a warp wants of different words of one bank, it gets one after the other.
+Wider accesses go by halves or quarters of a warp, so that each part can have all of the banks.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Traffic:
 
 
 class Banks:
-    """The accesses of warps to shared memory from now on, and the cycles that they take."""
+    """The accesses to shared memory from now on, of warps or the parts that go alone, and the cycles that they take."""
 
     def __init__(self, monkeypatch: Any) -> None:
         self.accesses = self.cycles = 0
@@ -60,9 +61,11 @@ class Banks:
         monkeypatch.setattr(Accesses, "note", count)
 
     def _count(self, size: int, lanes: np.ndarray, rows: np.ndarray, allocation: Any) -> None:
+        n_words = max(1, size // BANK_BYTES)
         words = (allocation.address + np.broadcast_to(rows, lanes.shape) * size) // BANK_BYTES
-        for warp in np.unique(lanes // WARP):
-            own = np.unique(words[lanes // WARP == warp])
+        parts = lanes * n_words // WARP
+        for part in np.unique(parts):
+            own = np.unique(np.add.outer(words[parts == part], np.arange(n_words)))
             self.accesses += 1
             self.cycles += int(np.bincount(own % BANKS).max())
 

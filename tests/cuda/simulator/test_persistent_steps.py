@@ -50,6 +50,13 @@ def test_rows_and_columns_of_many_tiles(on_device):
         check_agrees(on_device, wide, inputs(12), targets(sizes[2]), batch_size=18, loss="mse")
 
 
+@pytest.mark.parametrize(("n_in", "n_out"), [(40, 20), (37, 13), (16, 8)])
+def test_a_first_layer_of_several_tiles(on_device, n_in, n_out):
+    """Of 16 inputs and 8 outputs each; the last ones are partial, or there is one for the bias alone."""
+    layers = lambda: [dense(n_out, "tanh"), dense(3, "softmax")]  # noqa: E731
+    check_agrees(on_device, layers, inputs(n_in), labels(), batch_size=N_ROWS)
+
+
 @pytest.mark.parametrize("output", ["softmax", "sigmoid", "gelu"])
 def test_one_layer(on_device, output):
     options = {"y": labels()} if output == "softmax" else {"y": targets(), "loss": "mse"}
@@ -142,6 +149,15 @@ def test_what_is_left_to_graphs_and_why(reason, options, caplog, monkeypatch):
     monkeypatch.setattr(persistent, "MAX_INNER_WEIGHTS", 900)
     assert isinstance(steps_of(**options), captured_graphs.GraphSteps)
     assert reason in caplog.text
+
+
+def test_units_that_find_no_room_are_left_to_graphs(caplog):
+    """The only block of the simulator has four quads of rows to do, for which it needs more memory than it has."""
+    caplog.set_level(logging.DEBUG, "accelnn")
+    network = lambda: [dense(150, "relu"), dense(3, "softmax")]  # noqa: E731
+    assert isinstance(steps_of(network(), batch_size=16), captured_graphs.GraphSteps)
+    assert "room in the shared memory" in caplog.text
+    assert isinstance(steps_of(network(), batch_size=12), persistent.PersistentSteps)
 
 
 class WithoutCooperation(SimulatedDevice):
