@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import textwrap
 import time
@@ -263,6 +264,21 @@ def test_tests_are_counted(tmp_path: Path) -> None:
     assert "assert 1 == 2" in found["failures"]["test_some::test_bad"]
     assert found["skip_reasons"] == ["no GPU here"]
     assert gpu_tests.counted(tmp_path / "missing.xml")["counts"]["tests"] == 0
+
+
+def test_tests_that_need_a_gpu_import_only_what_machines_with_one_have() -> None:
+    """PyTorch, JAX, CuPy and the usual packages are there; of what the other tests use some are not."""
+    modules = gpu_tests.modules_with_the_marker()
+    assert any(path.endswith("test_training_on_a_gpu.py") for path in modules)
+    script = (
+        "import sys, pytest\n"
+        "sys.modules.update(dict.fromkeys(['array_api_strict', 'polars', 'pooch', 'hatchling']))\n"
+        "sys.exit(pytest.main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", script, "--collect-only", "-q", "-p", "no:cacheprovider", "-m", "gpu", *modules]
+    answer = subprocess.run(command, cwd=isolation.ROOT, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout[-2000:]
+    assert "test_training_on_a_gpu.py::test_the_persistent_kernel" in answer.stdout
 
 
 def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
