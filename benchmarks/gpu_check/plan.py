@@ -41,6 +41,7 @@ _SECTIONS = (
     Section("dense_layers", 50, ("cupy",)),
     Section("throughput", 190, gpu=False, peers=True),
     Section("step_anatomy", 45, gpu=False),
+    Section("persistent_phases", 60, ("cupy",)),
 )
 SECTIONS = {section.name: section for section in _SECTIONS}
 """All sections by name, in the order in which they run."""

@@ -126,6 +126,11 @@ def _anatomy(sections: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: " + ", ".join(f"{1e3 * seconds:.2f} ms on {device}" for device, seconds in times.items())
 
 
+def _phases(sections: Mapping[str, Any]) -> Iterator[str]:
+    for name, r in results_of(sections, "persistent_phases").items():
+        yield f"{name}: " + ", ".join(f"{part} {own['us_per_step'][0]:.1f} us" for part, own in r.items())
+
+
 def _kernels_of_a_step(result: Results) -> str:
     if "gap_us_per_node" not in result:
         return ""
@@ -185,5 +190,6 @@ _PARTS = {
     "a step with fused dense layers": _dense_layers,
     "throughput": _throughput,
     "a step and an epoch": _anatomy,
+    "a step of the persistent kernel, and steps that lack a part": _phases,
     "targets": _targets,
 }

@@ -15,6 +15,7 @@ from accelnn.training.callbacks import CallbackList
 from accelnn.training.data import TrainingData
 from accelnn.training.objective import Objective
 from accelnn.training.runners import captured, captured_graphs, persistent
+from benchmarks.gpu_check import persistent_phases
 
 
 def layers(hidden="relu", output="softmax", **options):
@@ -122,6 +123,21 @@ def test_nan_is_not_hidden():
     losses = runner.train(0, 2, np.full((2, 6), 0.1), np.zeros((2, 0, 2), np.uint32))
     assert np.isnan(losses).all()
     assert np.isnan(model.layers[0].W[2]).all()
+
+
+@pytest.mark.parametrize("name", persistent_phases.STEPS)
+def test_steps_without_some_parts(name):
+    """They are timed by the GPU check; what they leave out shows in losses and weights."""
+    model, optimizer = Sequential([dense(4, "relu"), dense(3, "softmax")], n_in=N_IN, dtype="float64"), SGD(0.1)
+    before = model.get_weights()
+    arguments = (model, TrainingData(inputs(), labels()), "cross_entropy", optimizer, (), 8)
+    with persistent_phases.made_of(persistent_phases.STEPS[name]):
+        runner = captured.CapturedRunner(*arguments, precision="float64", device=SimulatedDevice())
+    runner.begin_epoch(np.arange(N_ROWS))
+    losses = runner.train(0, 2, np.full((2, 6), 0.1), np.zeros((2, 0, 2), np.uint32))
+    assert (losses > 0).all() == (name in ("whole", "without_update"))
+    changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert all(changed) if name == "whole" else not any(changed)
 
 
 def steps_of(layers, batch_size=8, device=None, optimizer=None):
