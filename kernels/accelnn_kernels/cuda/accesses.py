@@ -9,6 +9,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 
 from accelnn_kernels.cuda.shapes import ITEMSIZE, WIDE_BYTES, real_of, width_of
 
@@ -24,7 +25,10 @@ _NUMBER = {"float32": types.float32, "float64": types.float64, "int64": types.in
 
 
 def compiled_accesses(element: str, intrinsic: Any) -> dict[str, Any]:
-    """Return ``load``, ``store``, ``load_wide``, ``store_wide`` and ``load_four`` for elements of this dtype."""
+    """Return ``load``, ``store``, ``load_wide``, ``store_wide`` and ``load_four`` for elements of this dtype.
+
+    The two that fill an array give bytes as int32.
+    """
     makers = {
         "load": _loader,
         "store": _storer,
@@ -196,19 +200,28 @@ def _slots(context, builder, array_type, array, width):
 
 
 def _vector(element, count):
-    """Return what an access to ``count`` elements moves: as eight 16-bit numbers it would become two accesses."""
-    if element == "bfloat16":
-        return ir.VectorType(_INT[4], count // 2)
+    """Return what an access to ``count`` elements moves: as smaller numbers than words it would be several accesses."""
+    if element in ("bfloat16", "uint8"):
+        return ir.VectorType(_INT[4], count * ITEMSIZE[element] // 4)
     return ir.VectorType(_MODEL[element], count)
 
 
 def _unpacked(builder, vector, element):
-    """Return the reals in what a wide access has loaded; the first of two bfloat16 is the lower half of a word."""
+    """Return the elements in what a wide access has loaded; the first of several in a word is its lowest part."""
     items = [builder.extract_element(vector, _word(i)) for i in range(vector.type.count)]
+    if element == "uint8":
+        return [_byte(builder, item, place) for item in items for place in range(4)]
     if element != "bfloat16":
         return items
     halves = [half for item in items for half in (builder.shl(item, _word(16)), builder.and_(item, _word(0xFFFF0000)))]
     return [builder.bitcast(half, ir.FloatType()) for half in halves]
+
+
+def _byte(builder, item, place):
+    """Return a byte of a word, as a word: an instruction of its own, where a shift and a mask would be two."""
+    kind = ir.FunctionType(_INT[4], [_INT[4]] * 3)
+    permute = cgutils.get_or_insert_function(builder.module, kind, "llvm.nvvm.prmt")
+    return builder.call(permute, [item, _word(0), _word(0x4440 + place)])
 
 
 def _packed(builder, values, element):

@@ -86,16 +86,16 @@ def persistent_steps(
     if cuda.threadIdx.x == 0:
         turn[1] = 0
     net = Net(
-        n_layers, words, factors, numbers, units, zs, partials, int32(rows), int32(loss_bits),
+        int32(n_layers), words, factors, numbers, units, zs, partials, int32(rows), int32(loss_bits),
         (x, stride, indices, scale, offset), slabs, (order, targets, weights, factor, by_weights),
         (values, moments_1, moments_2, hyper), (share, limit, is_limited), arrivals, turn, penalty,
     )  # fmt: skip
-    step = int64(0)
+    step = int32(0)
     while step < steps:
         loss = block_sum(train_step(net, step))
         if cuda.threadIdx.x == 0:
             store_real(parts, step * cuda.gridDim.x + cuda.blockIdx.x, loss)
-        step += 1
+        step = int32(step + 1)
     meet(net)
     add_losses(parts, steps, result)
     if is_last_block(departures, cuda.gridDim.x) and cuda.threadIdx.x == 0:

@@ -68,8 +68,16 @@ def add_inputs_by_weight(net, share, slab, column, quad, sums):
     block, places = cuda.local.array(16, real), cuda.local.array(4, int64)
     _, n_in, _ = shape_of(net, int64(0))
     places_of_rows(net, quad, places)
-    first, bits = int32(4 * share.group), int32(2 + tile_inputs_bits(net))
-    k, end = int32(shift_up(slab, bits) + first), min(n_in, shift_up(int32(slab + 1), bits))
+    size = shift_up(int32(4), tile_inputs_bits(net))
+    k, step, end = int32(slab * size + 4 * share.group), shift_up(int32(4), share.group_bits), int32(slab * size + size)
+    is_chunk = goes_by_chunks(net, share)
+    if is_chunk:
+        k, step = int32(slab * size + 16 * share.group), int32(4)
+        end = int32(k + 16)
+    if is_chunk and end <= n_in:
+        add_chunk(net, places, k, column, sums)
+        k = end
+    end = min(end, n_in)
     while k < end:
         block_of_weight(net, int64(0), k, int32(4 * column), weights)
         block_of_inputs(net, places, k, real(0), block)
@@ -77,7 +85,45 @@ def add_inputs_by_weight(net, share, slab, column, quad, sums):
             for i in range(4):
                 inputs[4 * i + m] = block[4 * m + i]
         add_products(weights, inputs, sums)
-        k = int32(k + shift_up(int32(4), share.group_bits))
+        k = int32(k + step)
+
+
+def chunks_of_bytes(net, share):
+    """Return whether each group has 16 inputs of a tile, and these are bytes that can be read at once."""
+    is_wide = ((net.source[0] | net.source[1]) & 15) == 0
+    return is_wide and shift_up(int32(16), share.group_bits) == shift_up(int32(4), tile_inputs_bits(net))
+
+
+def add_chunk_by_weight(net, places, k, column, sums):
+    """Add the products of 16 inputs of each row: their loads are all under way before anything waits for one."""
+    loaded = cuda.local.array(64, source_type)
+    for m in range(4):
+        load_wide_source(net.source[0], places[m] + k, loaded[16 * m : 16 * m + 16])
+    # No loop: where the compiler leaves one as it is, arrays are no registers.
+    add_part_of_chunk(net, loaded, 0, k, column, sums)
+    add_part_of_chunk(net, loaded, 4, k, column, sums)
+    add_part_of_chunk(net, loaded, 8, k, column, sums)
+    add_part_of_chunk(net, loaded, 12, k, column, sums)
+
+
+def add_part_of_chunk(net, loaded, part, k, column, sums):
+    """Do so for four of the inputs."""
+    weights, inputs = cuda.local.array(16, real), cuda.local.array(16, real)
+    scale, offset = net.source[3], net.source[4]
+    block_of_weight(net, int64(0), int32(k + part), int32(4 * column), weights)
+    for m in range(4):
+        for i in range(4):
+            inputs[4 * i + m] = real(loaded[16 * m + part + i]) * scale + offset
+    add_products(weights, inputs, sums)
+
+
+def no_chunks(net, share):
+    """Return that inputs which are no bytes go by fours."""
+    return False
+
+
+def add_no_chunk(net, places, k, column, sums):
+    """Do nothing: there are none."""
 
 
 def places_of_rows(net, quad, places):
@@ -131,6 +177,11 @@ TEMPLATES = (
     multiply_tile,
     place_in_slabs,
     add_inputs_by_weight,
+    chunks_of_bytes,
+    add_chunk_by_weight,
+    add_part_of_chunk,
+    no_chunks,
+    add_no_chunk,
     places_of_rows,
     block_of_weight,
     block_of_inputs,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from accelnn_kernels.cuda import dense_shapes, persistent_shapes
 from captured_training import check_agrees, dense, labels
 
 from accelnn import SGD, Adam, BatchNorm, Dropout, LayerNorm, Rescaling
@@ -70,6 +71,18 @@ def test_blocks_with_several_tiles_and_quads_of_rows(on_device: Any, use_form: A
     x = np.random.default_rng(4).normal(size=(39, 61))
     layers = lambda: [dense(32, "tanh"), dense(16, "tanh"), dense(3, "softmax")]  # noqa: E731
     check_agrees(on_device, layers, x, labels(n=39), batch_size=30, optimizer=Adam(0.01))
+
+
+def test_inputs_that_are_read_16_bytes_at_a_time(on_device: Any, use_form: Any, monkeypatch: Any) -> None:
+    """Tiles as large as those of large layers: 64 inputs, of which each of four groups has 16; the last tile has 16."""
+    use_form("persistent")
+    monkeypatch.setattr(dense_shapes, "MIN_TILES", 1)
+    lanes, *_ = persistent_shapes.lanes([persistent_shapes.Layer(80, 16), persistent_shapes.Layer(16, 3)], 128, 512)
+    assert (lanes["gradient_rows"], lanes["part_groups"]) == (4, 2)
+    rng = np.random.default_rng(7)
+    layers = lambda: [Rescaling(1 / 255), dense(16, "relu"), dense(3, "softmax")]  # noqa: E731
+    x = rng.integers(0, 256, (128, 80)).astype(np.uint8)
+    check_agrees(on_device, layers, x, labels(n=128), batch_size=128, optimizer=SGD(0.1), **OF_FLOAT32)
 
 
 def test_the_persistent_kernel_does_not_wait_for_banks(on_device: Any, use_form: Any, monkeypatch: Any) -> None:
