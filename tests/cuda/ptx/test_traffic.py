@@ -14,6 +14,8 @@ import test_softmax_kernels
 from accelnn_kernels.cuda.catalog import cuda_kernel
 from simulation import device_array
 
+from ptx.effort import Effort
+from ptx.snippets import run
 from ptx.traffic import Banks, passes
 
 ROWS, COLUMNS = 64, 256
@@ -118,6 +120,19 @@ def test_no_thread_waits_for_a_bank_of_shared_memory(work: Callable[[], None], m
     work()
     assert banks.accesses > 100
     assert banks.cycles == banks.accesses
+
+
+def test_instructions_of_warps_are_counted(monkeypatch: Any) -> None:
+    effort = Effort(monkeypatch)
+    run("bar.sync 0; add.s32 %r1, %r30, 2;", block=64, grid=2)
+    all_of_two_warps = effort.parts[0][0]
+    assert effort.parts == {0: {0: all_of_two_warps, 1: all_of_two_warps}}
+    run("bar.sync 0; setp.lt.s32 %p1, %r30, 32; @%p1 bra $end; add.s32 %r1, %r30, 2; $end:", block=64)
+    assert effort.parts == {0: {0: all_of_two_warps + 4 - 1}}
+    run("red.release.gpu.global.add.u64 [%rd30], 1; bar.sync 0; add.s32 %r1, %r30, 2;", device_array([0]), block=64)
+    behind = 4  # add and ret, of two warps
+    loads = 2  # of the address
+    assert effort.parts == {0: {0: all_of_two_warps + 2 + loads - behind}, 1: {0: behind}}
 
 
 def test_words_of_one_bank_take_a_cycle_each(monkeypatch: Any) -> None:
