@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from accelnn_kernels.cuda.accesses import compiled_accesses, compiled_add
 from accelnn_kernels.cuda.shapes import real_of, width_of
-from accelnn_kernels.cuda.simulated_accesses import from_bfloat16, simulated_accesses, simulated_add, to_bfloat16
+from accelnn_kernels.cuda.simulated_accesses import (
+    from_bfloat16,
+    simulated_accesses,
+    simulated_add,
+    simulated_byte,
+    to_bfloat16,
+)
 from numba import njit
 from numba.extending import intrinsic
 
@@ -60,7 +66,7 @@ def test_elements_are_read_and_written_one_by_one(make, element):
     np.testing.assert_array_equal(target, source[::-1])
 
 
-@pytest.mark.parametrize("element", ["float32", "float64", "bfloat16", "int64", "uint8"])
+@pytest.mark.parametrize("element", ["float32", "float64", "bfloat16", "int32", "int64", "uint8"])
 def test_wide_accesses_move_the_same_elements(make, element):
     access, width = make(element), width_of(element)
     source = memory(np.arange(3 * width) + 1, element)
@@ -80,6 +86,11 @@ def test_four_elements_are_read_at_once(make, element):
         values = np.zeros(4, real_of(element))
         make(element)["load_four"](source.ctypes.data, first, values)
         np.testing.assert_array_equal(values, np.arange(first, first + 4) + 1)
+
+
+def test_bytes_of_words_in_the_simulator():
+    word = np.array([1, 2, 253, 254], np.uint8).view("<i4")[0]
+    assert [simulated_byte(word, place) for place in range(4)] == [1, 2, 253, 254]
 
 
 def nearest_bfloat16(value):

@@ -19,16 +19,20 @@ _MODEL = {
     "bfloat16": _INT[2],
     "float32": ir.FloatType(),
     "float64": ir.DoubleType(),
+    "int32": _INT[4],
     "int64": _INT[8],
 }
-_NUMBER = {"float32": types.float32, "float64": types.float64, "int64": types.int64, "uint8": types.uint8}
+_NUMBER = {
+    "uint8": types.uint8,
+    "int32": types.int32,
+    "int64": types.int64,
+    "float32": types.float32,
+    "float64": types.float64,
+}
 
 
 def compiled_accesses(element: str, intrinsic: Any) -> dict[str, Any]:
-    """Return ``load``, ``store``, ``load_wide``, ``store_wide`` and ``load_four`` for elements of this dtype.
-
-    The two that fill an array give bytes as int32.
-    """
+    """Return ``load``, ``store``, ``load_wide``, ``store_wide`` and ``load_four`` for elements of this dtype."""
     makers = {
         "load": _loader,
         "store": _storer,
@@ -94,6 +98,22 @@ def compiled_shifts(intrinsic: Any) -> dict[str, Any]:
         return shift
 
     return {"shift_up": make("shl"), "shift_down": make("ashr")}
+
+
+def compiled_bytes(intrinsic: Any) -> Any:
+    """Return ``byte_of_word(word, place)``: an instruction of its own, where a shift and a mask would be two."""
+
+    @intrinsic
+    def byte_of_word(typing_context, word, place):
+        def codegen(context, builder, signature, values):
+            kind = ir.FunctionType(_INT[4], [_INT[4]] * 3)
+            permute = cgutils.get_or_insert_function(builder.module, kind, "llvm.nvvm.prmt")
+            selector = builder.add(values[1], _word(0x4440))  # the three other bytes are those of a 0
+            return builder.call(permute, [values[0], _word(0), selector])
+
+        return types.int32(types.int32, types.int32), codegen
+
+    return byte_of_word
 
 
 def compiled_thread(intrinsic: Any) -> Any:
@@ -200,28 +220,19 @@ def _slots(context, builder, array_type, array, width):
 
 
 def _vector(element, count):
-    """Return what an access to ``count`` elements moves: as smaller numbers than words it would be several accesses."""
-    if element in ("bfloat16", "uint8"):
-        return ir.VectorType(_INT[4], count * ITEMSIZE[element] // 4)
+    """Return what an access to ``count`` elements moves: as eight 16-bit numbers it would become two accesses."""
+    if element == "bfloat16":
+        return ir.VectorType(_INT[4], count // 2)
     return ir.VectorType(_MODEL[element], count)
 
 
 def _unpacked(builder, vector, element):
-    """Return the elements in what a wide access has loaded; the first of several in a word is its lowest part."""
+    """Return the reals in what a wide access has loaded; the first of two bfloat16 is the lower half of a word."""
     items = [builder.extract_element(vector, _word(i)) for i in range(vector.type.count)]
-    if element == "uint8":
-        return [_byte(builder, item, place) for item in items for place in range(4)]
     if element != "bfloat16":
         return items
     halves = [half for item in items for half in (builder.shl(item, _word(16)), builder.and_(item, _word(0xFFFF0000)))]
     return [builder.bitcast(half, ir.FloatType()) for half in halves]
-
-
-def _byte(builder, item, place):
-    """Return a byte of a word, as a word: an instruction of its own, where a shift and a mask would be two."""
-    kind = ir.FunctionType(_INT[4], [_INT[4]] * 3)
-    permute = cgutils.get_or_insert_function(builder.module, kind, "llvm.nvvm.prmt")
-    return builder.call(permute, [item, _word(0), _word(0x4440 + place)])
 
 
 def _packed(builder, values, element):

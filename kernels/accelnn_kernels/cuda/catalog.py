@@ -125,9 +125,8 @@ def cuda_kernel(kind: str, variant: str, element: str) -> CudaKernel:
 
 
 def names_of_source(source: str) -> dict[str, Any]:
-    """Return the names in templates that read rows of the data of this dtype; several bytes at a time become words."""
-    loaded = np.int32 if source == "uint8" else np.dtype(source).type
-    return target.accesses(source, "_source") | {"source_width": width_of(source), "source_type": loaded}
+    """Return the names in templates that read rows of the data of this dtype."""
+    return target.accesses(source, "_source") | {"source_width": width_of(source), "source_type": np.dtype(source).type}
 
 
 def new_scope(element: str) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def _formulas(hidden: str, output: str, optimizer: str) -> dict[str, str]:
 def _scope(element: str, names: dict[str, Any], formulas: dict[str, str]) -> dict[str, Any]:
     """Return a scope with the templates of this kernel and everything that they need."""
     scope = new_scope(element)
-    scope |= names | persistent.CONSTANTS | target.arrivals()
+    scope |= names | persistent.CONSTANTS | target.arrivals() | target.words()
     scope |= {
         "Net": persistent.Net,
         "Share": Share,

@@ -96,24 +96,24 @@ def chunks_of_bytes(net, share):
 
 def add_chunk_by_weight(net, places, k, column, sums):
     """Add the products of 16 inputs of each row: their loads are all under way before anything waits for one."""
-    loaded = cuda.local.array(64, source_type)
+    words = cuda.local.array(16, int32)
     for m in range(4):
-        load_wide_source(net.source[0], places[m] + k, loaded[16 * m : 16 * m + 16])
+        load_wide_word(net.source[0] + places[m] + k, 0, words[4 * m : 4 * m + 4])
     # No loop: where the compiler leaves one as it is, arrays are no registers.
-    add_part_of_chunk(net, loaded, 0, k, column, sums)
-    add_part_of_chunk(net, loaded, 4, k, column, sums)
-    add_part_of_chunk(net, loaded, 8, k, column, sums)
-    add_part_of_chunk(net, loaded, 12, k, column, sums)
+    add_part_of_chunk(net, words, 0, k, column, sums)
+    add_part_of_chunk(net, words, 1, k, column, sums)
+    add_part_of_chunk(net, words, 2, k, column, sums)
+    add_part_of_chunk(net, words, 3, k, column, sums)
 
 
-def add_part_of_chunk(net, loaded, part, k, column, sums):
-    """Do so for four of the inputs."""
+def add_part_of_chunk(net, words, part, k, column, sums):
+    """Do so for the four inputs that are one of four words of each row."""
     weights, inputs = cuda.local.array(16, real), cuda.local.array(16, real)
     scale, offset = net.source[3], net.source[4]
-    block_of_weight(net, int64(0), int32(k + part), int32(4 * column), weights)
+    block_of_weight(net, int64(0), int32(k + 4 * part), int32(4 * column), weights)
     for m in range(4):
         for i in range(4):
-            inputs[4 * i + m] = real(loaded[16 * m + part + i]) * scale + offset
+            inputs[4 * i + m] = real(byte_of_word(words[4 * m + part], int32(i))) * scale + offset
     add_products(weights, inputs, sums)
 
 

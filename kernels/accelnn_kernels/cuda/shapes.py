@@ -33,7 +33,7 @@ MAX_SUM_BLOCKS = 1024
 WIDE_BYTES = 16
 """The bytes of the widest access: one of this size per thread reads memory fastest."""
 
-ITEMSIZE = {"uint8": 1, "bfloat16": 2, "float32": 4, "float64": 8, "int64": 8}
+ITEMSIZE = {"uint8": 1, "bfloat16": 2, "int32": 4, "float32": 4, "float64": 8, "int64": 8}
 
 Shape = tuple[tuple[int, ...], tuple[int, ...]]
 Rule = Callable[[Mapping[str, Any], str], Shape]

@@ -56,6 +56,11 @@ def simulated_shifts() -> dict[str, Any]:
     }
 
 
+def simulated_byte(word: int, place: int) -> np.int32:
+    """Return byte ``place`` of an int32, from the lowest on."""
+    return np.int32(int(word) >> 8 * int(place) & 0xFF)
+
+
 def from_bfloat16(stored: np.ndarray) -> np.ndarray:
     """Return bfloat16 numbers, given as their bits in uint16, as float32."""
     return (stored.astype(np.uint32) << 16).view(np.float32)

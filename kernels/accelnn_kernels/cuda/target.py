@@ -25,10 +25,16 @@ from accelnn_kernels.cuda.accesses import (
     compiled_accesses,
     compiled_add,
     compiled_arrivals,
+    compiled_bytes,
     compiled_shifts,
     compiled_thread,
 )
-from accelnn_kernels.cuda.simulated_accesses import simulated_accesses, simulated_add, simulated_shifts
+from accelnn_kernels.cuda.simulated_accesses import (
+    simulated_accesses,
+    simulated_add,
+    simulated_byte,
+    simulated_shifts,
+)
 
 module = cuda
 """What templates call ``cuda``: indices, shared and local arrays, barriers."""
@@ -79,6 +85,13 @@ def arrivals() -> dict[str, Any]:
 def shifts() -> dict[str, Any]:
     """Return ``shift_up(value, bits)`` and ``shift_down(value, bits)`` of int32."""
     return simulated_shifts() if is_simulator() else compiled_shifts(intrinsic)
+
+
+@cache
+def words() -> dict[str, Any]:
+    """Return ``load_wide_word(address, index, values)``, which reads four int32, and ``byte_of_word(word, place)``."""
+    byte_of_word = simulated_byte if is_simulator() else compiled_bytes(intrinsic)
+    return {"load_wide_word": accesses("int32", "_word")["load_wide_word"], "byte_of_word": byte_of_word}
 
 
 def own_thread() -> dict[str, Any]:
