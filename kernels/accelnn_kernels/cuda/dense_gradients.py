@@ -64,7 +64,7 @@ def input_gradient_tile(cube, row, column, dz, weight, below, dx, shape, partial
             z, a = below_output(cube, below, row, column, output, rows, n_in)
         total = total_of(cube, addends, output)
         if output < outputs_of_tile(cube) and i < rows and j < n_in:
-            keep_input_gradient(dx, place_in_matrix(i, n_in, j), total * derivative(z, a))
+            store(dx, place_in_matrix(i, n_in, j), total * derivative(z, a))
         turn = int32(turn + 1)
 
 
@@ -155,18 +155,9 @@ def weight_gradient_tile(cube, row, column, dz, source, target, n_rows, shape, p
         total = total_of(cube, addends, output)
         if output < outputs_of_tile(cube) and i < n_rows and j < n_out:
             is_weight = i < n_in
-            keep_gradient(target, is_weight, place_in_matrix(i if is_weight else int32(0), n_out, j), total)
+            place = place_in_matrix(i if is_weight else int32(0), n_out, j)
+            store_real(target[0] if is_weight else target[1], place, total)
         turn = int32(turn + 1)
-
-
-def store_input_gradient(dx, place, value):
-    """Write an element of dx."""
-    store(dx, place, value)
-
-
-def store_gradient(target, is_weight, place, total):
-    """Write an element of dw or db."""
-    store_real(target[0] if is_weight else target[1], place, total)
 
 
 def add_wide_columns_by_columns(cube, dz, source, shape, row, column, sums):
@@ -210,18 +201,14 @@ def add_columns_by_columns(cube, dz, source, shape, row, column, sums):
         k = int32(k + cube.groups)
 
 
-STORE = {"keep_gradient": "store_gradient", "keep_input_gradient": "store_input_gradient"}
-"""What becomes of gradients."""
-
-
 def _backward(name):
     loads = "load_both" if name in activations.KEEPS_Z else "load_a"
     loads = "load_nothing" if name == "identity" else loads
-    return dense_backward, {"load_below": loads, "derivative": f"{name}_derivative", **BATCH, **STORE}
+    return dense_backward, {"load_below": loads, "derivative": f"{name}_derivative", **BATCH}
 
 
 def _backward_gathered(source):
-    return dense_backward_gathered, SOURCE | STORE
+    return dense_backward_gathered, SOURCE
 
 
 TEMPLATES = (
@@ -235,8 +222,6 @@ TEMPLATES = (
     input_gradient_phase,
     add_wide_columns_by_columns,
     add_columns_by_columns,
-    store_input_gradient,
-    store_gradient,
     weight_gradient_tile,
     weight_gradient_phase,
 )
