@@ -28,12 +28,7 @@ def persistent_kernel(train_step: Callable, variant: str, element: str) -> CudaK
     hidden, output, loss, optimizer, source = variant.split(".")
     sizes = persistent_shapes.constants(element, hidden)
     formulas = _formulas(hidden, output, optimizer)
-    has_chunks = source == "uint8"
-    of_source = {
-        "goes_by_chunks": "chunks_of_bytes" if has_chunks else "no_chunks",
-        "add_chunk": "add_chunk_by_weight" if has_chunks else "add_no_chunk",
-    }
-    scope = _scope(element, names_of_source(source) | sizes, formulas | of_source)
+    scope = _scope(element, names_of_source(source) | sizes, formulas)
     # The loss reads what is kept in shared memory by the names with which it reads global memory elsewhere.
     of_loss = _scope(element, sizes, formulas | losses.formulas_of(loss))
     of_loss["cuda"] = target.module_of(scope)

@@ -37,17 +37,14 @@ def multiply_tile(net, share, slab, column, quad):
     columns_bits = int32(field(net, int64(0), at_gradient_columns))
     if share.is_active:
         clear_sums(sums)
-        own_column = int32(column + low_bits(share.lane, columns_bits))
-        own_quad = int32(quad + shift_down(share.lane, columns_bits))
+        own_quad, own_column = place_of_lane(share.lane, columns_bits, quad, column)
         if own_column < quads_of(n_out) and own_quad < quads_of(rows):
             add_inputs_by_weight(net, share, slab, own_column, own_quad, sums)
         put_sums(share, sums, net.partials)
     cuda.syncthreads()
     item = int32(own_thread())
     while item < fours_of_share(share):
-        lane = lane_of_four(share, item)
-        own_column = int32(column + low_bits(lane, columns_bits))
-        own_quad = int32(quad + shift_down(lane, columns_bits))
+        own_quad, own_column = place_of_lane(lane_of_four(share, item), columns_bits, quad, column)
         if own_column < quads_of(n_out) and own_quad < quads_of(rows):
             total_of_share(share, net.partials, item, total)
             place = place_in_slabs(net, slab, own_quad, number_of_four(share, item), own_column)
@@ -70,12 +67,12 @@ def add_inputs_by_weight(net, share, slab, column, quad, sums):
     places_of_rows(net, quad, places)
     size = shift_up(int32(4), tile_inputs_bits(net))
     k, step, end = int32(slab * size + 4 * share.group), shift_up(int32(4), share.group_bits), int32(slab * size + size)
-    is_chunk = goes_by_chunks(net, share)
+    is_chunk = has_chunks(net, share)
     if is_chunk:
         k, step = int32(slab * size + 16 * share.group), int32(4)
         end = int32(k + 16)
     if is_chunk and end <= n_in:
-        add_chunk(net, places, k, column, sums)
+        add_chunk_by_weight(net, places, k, column, sums)
         k = end
     end = min(end, n_in)
     while k < end:
@@ -88,9 +85,9 @@ def add_inputs_by_weight(net, share, slab, column, quad, sums):
         k = int32(k + step)
 
 
-def chunks_of_bytes(net, share):
+def has_chunks(net, share):
     """Return whether each group has 16 inputs of a tile, and these are bytes that can be read at once."""
-    is_wide = ((net.source[0] | net.source[1]) & 15) == 0
+    is_wide = source_width == 16 and ((net.source[0] | net.source[1]) & 15) == 0
     return is_wide and shift_up(int32(16), share.group_bits) == shift_up(int32(4), tile_inputs_bits(net))
 
 
@@ -115,15 +112,6 @@ def add_part_of_chunk(net, words, part, k, column, sums):
         for i in range(4):
             inputs[4 * i + m] = real(byte_of_word(words[4 * m + part], int32(i))) * scale + offset
     add_products(weights, inputs, sums)
-
-
-def no_chunks(net, share):
-    """Return that inputs which are no bytes go by fours."""
-    return False
-
-
-def add_no_chunk(net, places, k, column, sums):
-    """Do nothing: there are none."""
 
 
 def places_of_rows(net, quad, places):
@@ -177,11 +165,9 @@ TEMPLATES = (
     multiply_tile,
     place_in_slabs,
     add_inputs_by_weight,
-    chunks_of_bytes,
+    has_chunks,
     add_chunk_by_weight,
     add_part_of_chunk,
-    no_chunks,
-    add_no_chunk,
     places_of_rows,
     block_of_weight,
     block_of_inputs,

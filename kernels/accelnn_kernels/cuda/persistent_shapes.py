@@ -1,6 +1,6 @@
 """The tables that the persistent kernel reads, and how its blocks share out the work.
 
-None of it depends on the device: the same network and batch have the same sums on every GPU.
+Nothing but :func:`find_room` depends on the device: where a network finds room, it has the same sums on every GPU.
 
 The sizes below follow from these numbers of an H100 (132 SMs, 1.7 GHz) and 784-128-64-10 with 128 rows of pixels; none
 of them was measured yet.
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from accelnn_kernels.activations import KEEPS_Z
 from accelnn_kernels.cuda import dense_shapes
-from accelnn_kernels.cuda.shapes import Shape, power_of_two_bits, real_of, width_of
+from accelnn_kernels.cuda.shapes import ITEMSIZE, Shape, power_of_two_bits, real_of, width_of
 
 MAX_LAYERS = 8
 
@@ -60,7 +60,7 @@ With more threads each would have so little to do that most of its time would go
 """
 
 UNIT_BYTES = 9600
-"""Shared memory for what the layers hand on: two fifths of what a block has, most of the rest is for partial sums."""
+"""Shared memory for what the layers hand on: a fifth of what a block has, most of the rest is for partial sums."""
 
 
 class Layer(NamedTuple):
@@ -85,7 +85,7 @@ def constants(element: str, hidden: str) -> dict[str, int]:
     partials: four fours of each thread and some places between them; outputs and gradients of a quad of rows go there
     as well.
     """
-    n_threads, units = threads(element, hidden), UNIT_BYTES * width_of(real_of(element)) // 16
+    n_threads, units = threads(element, hidden), _unit_elements(element)
     return {
         "block_threads": n_threads,
         "persistent_units": units,
@@ -103,14 +103,15 @@ def lanes(layers: Sequence[Layer], rows: int, n_threads: int) -> list[dict[str, 
     """Return the fields behind the addresses of each layer, for blocks of ``n_threads`` threads, a power of two."""
     most, found, place = power_of_two_bits(n_threads), [], 0
     for number, (layer, tile) in enumerate(zip(layers, _tiles(layers, most), strict=True)):
-        terms = -(-layer.n_in // (4 << tile[0])) if number == 0 else quads(layer.n_in)
-        part = (_bits(quads(rows), most - tile[1] - 2), 0) if number == 0 else (0, 0)
+        is_first = number == 0
+        terms = _count(layer.n_in, tile[0]) if is_first else quads(layer.n_in)
+        part_rows = _bits(quads(rows), most - tile[1] - 2) if is_first else 0
         forward, backward = _bits(quads(layer.n_out), most - 2), _bits(quads(layer.n_in), most - 2)
         found.append(
             {
                 "place": place,
-                "part_rows": part[0],
-                "part_groups": _group_bits(1 << tile[0], most - tile[1] - part[0]) if number == 0 else 0,
+                "part_rows": part_rows,
+                "part_groups": _group_bits(1 << tile[0], most - tile[1] - part_rows) if is_first else 0,
                 "forward_lanes": forward,
                 "forward_groups": _group_bits(terms, min(most, max(BUSY_BITS, forward + 2)) - forward),
                 "backward_lanes": backward,
@@ -136,14 +137,14 @@ def fours(n_out: int) -> int:
 
 def slab_elements(layers: Sequence[Layer], lanes: Sequence[Mapping[str, int]], rows: int) -> int:
     """Return how many reals the sums take that the tiles of the first layer's weight leave."""
-    slabs = -(-layers[0].n_in // (4 << lanes[0]["gradient_rows"]))
+    slabs = _count(layers[0].n_in, lanes[0]["gradient_rows"])
     return 16 * slabs * quads(rows) * quads(layers[0].n_out)
 
 
 def find_room(layers: Sequence[Layer], rows: int, blocks: int, element: str) -> bool:
     """Return whether the units of all rows that a block has to do find room in its shared memory."""
     held = -(-quads(rows) // blocks)
-    return 4 * held * sum(fours(layer.n_out) for layer in layers) <= UNIT_BYTES * width_of(real_of(element)) // 16
+    return 4 * held * sum(fours(layer.n_out) for layer in layers) <= _unit_elements(element)
 
 
 def useful_blocks(layers: Sequence[Layer], lanes: Sequence[Mapping[str, int]], rows: int) -> int:
@@ -155,7 +156,12 @@ def useful_blocks(layers: Sequence[Layer], lanes: Sequence[Mapping[str, int]], r
     return max(quads(rows), tiles)
 
 
+def _unit_elements(element: str) -> int:
+    return UNIT_BYTES // ITEMSIZE[real_of(element)]
+
+
 def _count(size: int, bits: int) -> int:
+    """Return how many tiles with 2^bits quads cover so many rows or columns."""
     return -(-size // (4 << bits))
 
 

@@ -115,6 +115,11 @@ def number_of_four(share, item):
     return shift_down(item, share.lane_bits)
 
 
+def place_of_lane(lane, columns_bits, row, column):
+    """Return the quads of rows and columns of a lane of a tile that begins at these."""
+    return int32(row + shift_down(lane, columns_bits)), int32(column + low_bits(lane, columns_bits))
+
+
 def total_of_share(share, partials, item, total):
     """Fill ``total`` with a four of outputs, once all sums are there: of 1, 2, 4, 8 or 16 groups."""
     lane, groups = lane_of_four(share, item), shift_up(int32(1), share.group_bits)
@@ -155,6 +160,7 @@ TEMPLATES = (
     fours_of_share,
     lane_of_four,
     number_of_four,
+    place_of_lane,
     total_of_share,
     add_four,
 )

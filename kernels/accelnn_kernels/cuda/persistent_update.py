@@ -8,10 +8,8 @@ def update_layer(net, index, block):
 
     The bias is one more row of the weight: that of an input that is always 1.
     """
-    columns_bits, rows_bits = (
-        int32(field(net, index, at_gradient_columns)),
-        int32(field(net, index, at_gradient_rows)),
-    )
+    columns_bits = int32(field(net, index, at_gradient_columns))
+    rows_bits = int32(field(net, index, at_gradient_rows))
     share = lanes_first(int32(columns_bits + rows_bits), field(net, index, at_gradient_groups))
     _, n_in, n_out = shape_of(net, index)
     n_rows = int32(n_in + 1) if field(net, index, at_own_bias) != 0 else n_in
@@ -32,17 +30,15 @@ def update_tile(net, index, share, columns_bits, row, column):
     own_bias = field(net, index, at_own_bias)
     if share.is_active:
         clear_sums(sums)
-        own_row = int32(row + shift_down(share.lane, columns_bits))
-        own_column = int32(column + low_bits(share.lane, columns_bits))
+        own_row, own_column = place_of_lane(share.lane, columns_bits, row, column)
         if own_row < quads_of_units(n_in) and own_column < quads_of(n_out):
             add_units_by_gradients(net, index, share, own_row, own_column, sums)
         put_sums(share, sums, net.partials)
     cuda.syncthreads()
     item = int32(own_thread())
     while item < fours_of_share(share):
-        lane = lane_of_four(share, item)
-        i = int32(4 * int32(row + shift_down(lane, columns_bits)) + number_of_four(share, item))
-        j = int32(4 * int32(column + low_bits(lane, columns_bits)))
+        own_row, own_column = place_of_lane(lane_of_four(share, item), columns_bits, row, column)
+        i, j = int32(4 * own_row + number_of_four(share, item)), int32(4 * own_column)
         if j < n_out and (i < n_in or (i == n_in and own_bias != 0)):
             total_of_share(share, net.partials, item, total)
             update_four(net, index, i, j, total)
