@@ -35,6 +35,8 @@ from accelnn.training.row_orders import checked_shuffle, row_order
 from accelnn.training.runners.choice import check_runner, choose_predictor
 from accelnn.training.runners.precision import checked_precision
 
+AUTO_BATCH_SIZE = 32
+
 _USUAL_LOSSES = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy", "exponential": "poisson"}
 
 
@@ -73,7 +75,7 @@ class Sequential(Network):
         optimizer: str | Optimizer = "adam",
         learning_rate: Any = None,
         epochs: int = 10,
-        batch_size: int | None = 32,
+        batch_size: int | str | None = "auto",
         validation_data: tuple[Any, ...] | None = None,
         validation_split: float = 0.0,
         shuffle: bool | str = True,
@@ -104,8 +106,9 @@ class Sequential(Network):
             optimizer: name or instance.
             learning_rate: number > 0 or a schedule that replaces that of ``optimizer``; None keeps it.
             epochs: passes over the data, >= 0.
-            batch_size: rows of a mini-batch, >= 1; None takes all rows (full-batch gradient descent). A last, partial
-                batch is trained on too. More than there are rows is clipped with a warning.
+            batch_size: rows of a mini-batch, >= 1; ``"auto"`` takes 32, or all rows where there are fewer; None takes
+                all rows (full-batch gradient descent). A last, partial batch is trained on too. A number that is larger
+                than there are rows is clipped with a warning.
             validation_data: ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate on after each epoch.
             validation_split: fraction of the rows, in [0, 1), drawn at random with the model's seed, to hold out for
                 validation instead.
@@ -174,7 +177,7 @@ class Sequential(Network):
         *,
         loss: str | None = None,
         optimizer: str | Optimizer | None = None,
-        batch_size: int | None = 32,
+        batch_size: int | str | None = "auto",
         shuffle: bool | str = True,
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | str | None = None,
@@ -331,9 +334,11 @@ def _observers(callbacks: Callback | Iterable[Callback] | None, progress: Progre
     return CallbackList([*given.callbacks, progress]) if progress.verbose else given
 
 
-def _checked_batch_size(batch_size: int | None, n: int, *, is_chunk: bool = False) -> int:
+def _checked_batch_size(batch_size: int | str | None, n: int, *, is_chunk: bool = False) -> int:
     if batch_size is None:
         return n
+    if isinstance(batch_size, str) and batch_size == "auto":
+        return min(AUTO_BATCH_SIZE, n)
     size = integer("batch_size", batch_size)
     if size > n and not is_chunk:  # the last of many chunks may well be small
         message = f"batch_size is {size} and there are only {n} rows: all rows make one batch"

@@ -198,6 +198,17 @@ def test_a_batch_larger_than_the_data(batch_size):
         check_same_weights(trained(F, batch_size=21), model, 1e-15)
 
 
+@pytest.mark.parametrize("n", [1, 21, 40])
+def test_who_gave_no_batch_size_hears_nothing_of_it(n):
+    x, y = np.resize(F, (n, F.shape[1])), np.resize(LABELS, n)
+    model, other = Sequential([Dense(3, "softmax")], seed=0), Sequential([Dense(3, "softmax")], seed=0)
+    assert (
+        model.fit(x, y, epochs=1, verbose=0)["loss"]
+        == other.fit(x, y, epochs=1, batch_size=min(n, 32), verbose=0)["loss"]
+    )
+    model.partial_fit(x, y)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
 def test_compact_inputs_are_not_copied(dtype):
     model = Sequential([Dense(3)], n_in=4)

@@ -137,6 +137,7 @@ OPTIONS: list[Case] = [
     ("epochs None", fit(epochs=None), ArgumentTypeError, "epochs is None"),
     ("batch_size 0", fit(batch_size=0), ArgumentError, "batch_size is 0"),
     ("batch_size negative", fit(batch_size=-4), ArgumentError, "batch_size is -4"),
+    ("batch_size by another name", fit(batch_size="all"), ArgumentTypeError, "batch_size is 'all'.*use an integer"),
     ("batch_size fractional", fit(batch_size=4.0), ArgumentTypeError, "batch_size is 4.0"),
     ("shuffle", fit(shuffle="yes"), ArgumentTypeError, "shuffle is 'yes'"),
     ("shuffle None", fit(shuffle=None), ArgumentTypeError, "shuffle is None"),
