@@ -56,7 +56,7 @@ lint: $(VENV)/.installed-lint
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-bench
-	$(BIN)/python -m benchmarks --optimizer sgd
+	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks --optimizer adam
 	$(BIN)/python -m benchmarks.scaling --rounds 3
 	$(BIN)/python -m benchmarks.accuracy --rounds 3

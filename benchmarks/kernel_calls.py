@@ -16,17 +16,15 @@ from accelnn_kernels.memory import invoke, measure
 from accelnn_kernels.optimizers import N_HYPER
 from numba import njit, types
 
+from accelnn import SGD, Adam, RMSprop
+from accelnn.training.full_gradient import GradientSum
+
 BATCH, N_IN, N_OUT, N_CLASSES = 128, 784, 128, 10
 N_IMAGES = 60_000
 SCALE = 1 / 255
-HYPER = {
-    "sgd": (1e-3,),
-    "momentum": (1e-3, 0.9),
-    "nesterov": (1e-3, 0.9),
-    "rmsprop": (1e-3, 0.9, 1e-8),
-    "adam": (1e-3, 0.9, 0.999, 1e-8, 1.0, 0.0),
-}
-"""Hyperparameters by update formula, as the optimizers tabulate them."""
+OPTIMIZERS = (SGD(), SGD(momentum=0.9), SGD(momentum=0.9, nesterov=True), RMSprop(), Adam(), GradientSum())
+HYPER = {optimizer.update_name: optimizer.hyper([0], [1e-3])[0] for optimizer in OPTIMIZERS}
+"""Hyperparameters of a first step by update formula."""
 
 rng = np.random.default_rng(0)
 

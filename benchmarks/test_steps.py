@@ -19,7 +19,7 @@ ROUNDS = 5
 @pytest.mark.parametrize("batch_size", [10, 32, 128, 512, 2048])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_steps(benchmark: Any, optimizer: str, batch_size: int) -> None:
-    work = Work(batch_size, optimizer, data="synthetic")
+    work = Work(batch_size, optimizer, data="synthetic", n_steps=0 if benchmark.enabled else 3)
     run = prepare(work, *load_rows(work.data), "cpu")
     benchmark.group = f"steps with {optimizer}"
     benchmark.pedantic(run, (work.order(0),), rounds=ROUNDS, warmup_rounds=1)

@@ -6,6 +6,7 @@ All start from the same weights and see the same mini-batches in the same order,
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -18,7 +19,10 @@ Weights: TypeAlias = list[tuple[np.ndarray, np.ndarray]]
 
 UNITS = (784, 128, 64, 10)
 LEARNING_RATES = {"sgd": 0.1, "adam": 0.001}
-N_IMAGES = 60_000
+QUICK = os.environ.get("ACCELNN_BENCH_QUICK") == "1"
+"""Whether programs are only tried out: on few random images, without pauses. Their figures mean nothing then."""
+
+N_IMAGES = 8192 if QUICK else 60_000
 PIECE_ROWS = 65_536
 """Contenders that copy the rows of a round before they train do it in pieces of at most so many rows."""
 
@@ -27,7 +31,7 @@ PIECE_ROWS = 65_536
 class Work:
     """One round of training: ``n_steps`` mini-batches of ``batch_size`` rows through layers of ``units``.
 
-    ``n_steps`` 0 takes an epoch of 60,000 rows; ``learning_rate`` 0 takes that of ``LEARNING_RATES``. ``data`` is
+    ``n_steps`` 0 takes an epoch of ``N_IMAGES`` rows; ``learning_rate`` 0 takes that of ``LEARNING_RATES``. ``data`` is
     "mnist", or "synthetic" for random images with labels that can be learned. ``precision`` is that of matrix products:
     "float32", and on a GPU also "tf32" or "bf16"; parameters are float32 in any case.
     """
@@ -97,8 +101,8 @@ def initial_weights(units: tuple[int, ...], seed: int) -> Weights:
 
 
 def load_rows(data: str = "mnist") -> tuple[np.ndarray, np.ndarray]:
-    """Return the training images, uint8 (60000, 784), and labels, int64 (60000,)."""
-    if data == "synthetic":
+    """Return the training images, uint8 (N_IMAGES, 784), and labels, int64 (N_IMAGES,)."""
+    if data == "synthetic" or QUICK:
         return synthetic_rows()
     from accelnn import load_dataset
 

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from accelnn import Dense, Sequential
-from accelnn.training.data import TrainingData
-from benchmarks import checkpoints, endurance, first_step, interpreter_lock, options, threads
+from benchmarks import checkpoints, endurance, interpreter_lock, options, threads
 from benchmarks.accuracy import TARGETS, orders_of
 from benchmarks.accuracy.__main__ import accuracy_table, panels
 from benchmarks.accuracy.trials import Runner, reached, seconds_to, take_turn, trial_summary
@@ -85,13 +84,6 @@ def test_endurance_compares_the_ends() -> None:
     assert lines[-1] == "the last 10 take 1.500 times as long as the first 10"
 
 
-def test_endurance_runs() -> None:
-    times = endurance.epoch_times(*synthetic_rows(256), epochs=3)
-    assert len(times) == 3
-    assert min(times) > 0.0
-    assert endurance.endurance_lines(endurance.endurance_summary(times))
-
-
 def test_options_are_compared_round_by_round() -> None:
     summary = options.options_summary({options.PLAIN: [100.0, 50.0, 80.0], "dropout": [50.0, 50.0, 40.0]})
     assert summary["dropout"]["times"] == [2.0, 1.0, 2.0]
@@ -99,25 +91,11 @@ def test_options_are_compared_round_by_round() -> None:
     assert options.options_lines(summary)[-1].split() == ["dropout", "50", "2.000", "1.000", "2.000", "+100.0%"]
 
 
-def test_every_option_trains() -> None:
-    rates = options.measured_rates(*synthetic_rows(256), rounds=1)
-    assert rates.keys() == options.VARIANTS.keys()
-    assert all(len(own) == 1 and own[0] > 0.0 for own in rates.values())
-
-
 def test_threads_are_compared_round_by_round() -> None:
     times = {threads.ONE: [40.0, 60.0], threads.BY_ROWS: [40.0, 20.0], threads.BY_BANDS: [20.0, 20.0]}
     last = threads.threads_lines({10: times})[-1]
     assert last.split()[:5] == ["batch", "10", "50.0", "30.0", "20.0"]
     assert last.endswith("2.00 (1.00..3.00)  2.50 (2.00..3.00)  1.50 (1.00..2.00)")
-
-
-def test_every_way_to_share_out_a_step_trains(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "usable_threads", lambda: 2)
-    x, y = synthetic_rows(64)
-    times = threads.step_times(TrainingData(x, y.astype(np.int64)), 16, rounds=1)
-    assert set(times) == {threads.ONE, threads.BY_ROWS, threads.BY_BANDS}
-    assert all(len(own) == 1 and own[0] > 0.0 for own in times.values())
 
 
 def test_counting_beside_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,14 +107,6 @@ def test_counting_beside_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(result["kept"]) == 2
     assert min(result["alone_per_s"] + result["beside_per_s"]) > 0.0
     assert interpreter_lock.lock_lines({"1 thread": result})[1].startswith("1 thread")
-
-
-def test_a_fresh_process_tells_its_times(tmp_path: Path) -> None:
-    answer = first_step.ask_process(os.environ.get("ACCELNN_CACHE_DIR", str(tmp_path)))
-    assert answer.keys() == set(first_step.MEASURES)
-    assert answer["first_step_s"] > 0.0
-    lines = first_step.first_step_lines({"empty cache": [answer], "warm cache": [answer, answer]})
-    assert len(lines) == len(first_step.MEASURES) + 2
 
 
 def test_aligned_columns() -> None:
