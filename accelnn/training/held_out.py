@@ -12,7 +12,7 @@ from accelnn.network.network import Network
 from accelnn.training.arguments import checked_number
 from accelnn.training.data import TrainingData
 from accelnn.training.evaluation import Evaluator
-from accelnn.training.inputs import checked_data
+from accelnn.training.inputs import checked_data, classes_of
 
 if TYPE_CHECKING:
     from accelnn.training.fit import Settings
@@ -22,9 +22,13 @@ COPIED_BYTES = 64 << 20
 
 
 def split_rows(
-    n_rows: int, validation_data: Any, validation_split: float, generator: np.random.Generator
+    network: Network, data: TrainingData, validation_data: Any, validation_split: float, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows to train on and the rows to hold out, integers in order; the arguments are those of ``fit``."""
+    """Return the rows to train on and the rows to hold out, integers in order; the arguments are those of ``fit``.
+
+    Of a classification every class is held out in proportion to its rows.
+    """
+    n_rows = len(data)
     fraction = checked_number("validation_split", validation_split, at_least=0.0, below=1.0)
     if fraction == 0.0:
         return np.arange(n_rows), np.arange(0)
@@ -33,8 +37,48 @@ def split_rows(
     n_held_out = round(fraction * n_rows)
     if not 0 < n_held_out < n_rows:
         raise invalid("validation_split", validation_split, f"of {n_rows} rows it leaves one part empty")
+    is_held_out = np.zeros(n_rows, np.bool_)
+    is_held_out[_drawn(_classes(network, data), n_rows, n_held_out, generator)] = True
+    parts = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+    _check_parts(data, validation_split, *parts)
+    return parts
+
+
+def _classes(network: Network, data: TrainingData) -> np.ndarray | None:
+    """Return the class of each row, None where what is learned is no classification or rows have several classes."""
+    if network.output_activation not in ("softmax", "sigmoid"):
+        return None
+    return classes_of(network.backend.to_host(data.y))
+
+
+def _drawn(classes: np.ndarray | None, n_rows: int, n_held_out: int, generator: np.random.Generator) -> np.ndarray:
+    """Return so many rows, integers, drawn at random; fewer where each that is left is the last one of its class.
+
+    The rows of a class get their turns at equal distances, the first before all others: so every class has its share,
+    rounded as Webster's method does, and the small ones have a row where there are enough for all classes.
+    """
     order = generator.permutation(n_rows)
-    return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+    if classes is None:
+        return order[:n_held_out]
+    by_class, counts = np.argsort(classes[order], kind="stable"), np.bincount(classes)
+    sizes = np.repeat(counts, counts)
+    ranks = np.arange(n_rows) - np.repeat(np.cumsum(counts) - counts, counts)
+    turns = (ranks + 0.5) / sizes - (ranks == 0)
+    turns[ranks == sizes - 1] = np.inf
+    n_available = n_rows - np.count_nonzero(counts)
+    return order[by_class[np.lexsort((by_class, turns))[: min(n_held_out, n_available)]]]
+
+
+def _check_parts(data: TrainingData, validation_split: float, trained: np.ndarray, held_out: np.ndarray) -> None:
+    if not len(held_out):
+        fix = "each class has a single row, which stays in training; give validation_data"
+        raise invalid("validation_split", validation_split, fix)
+    if data.weights is None:
+        return
+    for rows, what in ((trained, "learn from"), (held_out, "validate on")):
+        if not data.weights[rows].any():
+            fix = f"of the {len(rows)} rows to {what} all weights are 0; give weights to more rows, or validation_data"
+            raise invalid("validation_split", validation_split, fix)
 
 
 def validation_rows(

@@ -201,7 +201,10 @@ def _sample_weights(sample_weight: Any, n: int, network: Network) -> np.ndarray:
 
 def _class_weights(class_weight: Any, targets: np.ndarray, n_classes: int) -> np.ndarray:
     """Return the weight of the class of each row."""
-    classes = _classes_of(targets)
+    classes = classes_of(targets)
+    if classes is None:
+        fix = "leave it out: the targets are not classes, or rows belong to several classes; use sample_weight instead"
+        raise invalid("class_weight", class_weight, fix)
     if isinstance(class_weight, str) and class_weight == "balanced":
         # As in scikit-learn: every class that occurs has the same total weight.
         counts = np.bincount(classes)
@@ -216,18 +219,21 @@ def _class_weights(class_weight: Any, targets: np.ndarray, n_classes: int) -> np
     return table.take(classes)
 
 
-def _classes_of(targets: np.ndarray) -> np.ndarray:
+def classes_of(targets: np.ndarray) -> np.ndarray | None:
+    """Return the class of each row of host targets, int64 (n,); None if they are not one class for each row.
+
+    ``targets``: labels, int64 (n,), or (n, n_out): one-hot rows, or 0 and 1 where there is one output.
+    """
     if targets.ndim == 1:
         return targets
-    if not np.isin(targets, (0.0, 1.0)).all():
-        raise invalid("class_weight", "given", "leave it out: the targets are not classes; use sample_weight instead")
-    if targets.shape[1] == 1:
-        return targets.astype(np.int64).reshape(-1)
-    if (targets.sum(axis=1) != 1.0).any():
-        raise invalid(
-            "class_weight", "given", "leave it out: rows belong to several classes; use sample_weight instead"
-        )
-    return np.asarray(targets.argmax(axis=1))
+    is_one_hot = targets.shape[1] > 1
+    classes = np.empty(len(targets), np.int64)
+    for start in range(0, len(targets), ROWS_PER_CHECK):
+        piece = targets[start : start + ROWS_PER_CHECK]
+        if not ((piece == 0.0) | (piece == 1.0)).all() or (is_one_hot and (piece.sum(axis=1) != 1.0).any()):
+            return None
+        classes[start : start + len(piece)] = piece.argmax(axis=1) if is_one_hot else piece[:, 0]
+    return classes
 
 
 def _known_label(label: Any, n_classes: int) -> int:

@@ -111,7 +111,8 @@ class Sequential(Network):
                 than there are rows is clipped with a warning.
             validation_data: ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate on after each epoch.
             validation_split: fraction of the rows, in [0, 1), drawn at random with the model's seed, to hold out for
-                validation instead.
+                validation instead. Of a classification (softmax or sigmoid, rows of one class) each class has its share
+                of them, and a row at least if there is one for each class; a row of each class stays in training.
             shuffle: draw a new order of the rows for each epoch, any of all. ``"blocks"`` draws one in which rows that
                 lie side by side are read close together, for memory-mapped files on spinning disks.
             sample_weight: (n,) numbers >= 0; the loss is a weighted mean.
@@ -159,7 +160,7 @@ class Sequential(Network):
         data = checked_data(x, y, self, name, sample_weight, class_weight)
         with kept(checkpoint, resume) as keeper, progress.announcing():
             generator = keeper.split_generator(self.shuffle_rng)
-            rows, held_out = split_rows(len(data), validation_data, validation_split, generator)
+            rows, held_out = split_rows(self, data, validation_data, validation_split, generator)
             validation = validation_rows(self, data, held_out, validation_data, name)
             size = _checked_batch_size(batch_size, len(rows))
             order = row_order(mixing, self.shuffle_rng, data.row_bytes)
