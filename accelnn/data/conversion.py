@@ -10,6 +10,7 @@ from typing import IO, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from accelnn.arrays.float_errors import own_float_errors
 from accelnn.data.atomic_file import checked_target, replace_file
 from accelnn.data.csv import csv_rows
 from accelnn.errors import DataError, invalid
@@ -108,4 +109,5 @@ class _NewArray:
 
     def append(self, values: npt.NDArray[Any]) -> None:
         """Write the next rows."""
-        self.file.write(np.ascontiguousarray(values, self.dtype).data)
+        with own_float_errors():
+            self.file.write(np.ascontiguousarray(values, self.dtype).data)

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from accelnn.arrays.backend import get_backend
+from accelnn.arrays.float_errors import own_float_errors
 from accelnn.errors import ArgumentError, invalid
 from accelnn.estimators.convergence import begin_curves
 from accelnn.estimators.initial_weights import Weights, initial_weights
@@ -58,7 +59,8 @@ class MultilayerPerceptron(BaseEstimator):
         """Train, or leave the estimator as it was if that fails; arguments are those of ``_train_on``."""
         before = {name: list(value) if isinstance(value, list) else value for name, value in self.__dict__.items()}
         try:
-            self._train_on(X, y, sample_weight, *more, **options)
+            with own_float_errors():
+                self._train_on(X, y, sample_weight, *more, **options)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -198,12 +200,13 @@ class MultilayerPerceptron(BaseEstimator):
         """Return the outputs (n, n_outputs_) for ``X (n, n_features)``; ``scores``: before their activation."""
         check_is_fitted(self)
         X = checked_inputs(self, X)
-        if self._network is None:
-            self._network = make_network(self, self._weights(), usable_backend(self.backend), l2=0.0, seed=0)
-        else:
-            load(self._network, self._weights())  # they are the user's to change
-        rows = as_rows("X", X, self._network.dtype)
-        return choose_predictor(self._network, rows, scores=scores).predict(rows)
+        with own_float_errors():
+            if self._network is None:
+                self._network = make_network(self, self._weights(), usable_backend(self.backend), l2=0.0, seed=0)
+            else:
+                load(self._network, self._weights())  # they are the user's to change
+            rows = as_rows("X", X, self._network.dtype)
+            return choose_predictor(self._network, rows, scores=scores).predict(rows)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to a device or to this process; it is made again when it is needed."""

@@ -9,6 +9,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
+from accelnn.arrays.float_errors import own_float_errors
 from accelnn.errors import ArgumentError
 from accelnn.estimators.base import MultilayerPerceptron, trains_by_steps
 from accelnn.estimators.labels import Labels, accuracy
@@ -184,11 +185,12 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithms of ``predict_proba(X)``; they are exact where a probability is too small to be told."""
         scores = self._outputs(X, scores=True)
-        if self._labels.kind == "multiclass":
-            shifted = scores - scores.max(axis=1, keepdims=True)
-            return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
-        logs = -np.logaddexp(0, -scores)
-        return np.hstack([-np.logaddexp(0, scores), logs]) if self._labels.kind == "binary" else logs
+        with own_float_errors():
+            if self._labels.kind == "multiclass":
+                shifted = scores - scores.max(axis=1, keepdims=True)
+                return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+            logs = -np.logaddexp(0, -scores)
+            return np.hstack([-np.logaddexp(0, scores), logs]) if self._labels.kind == "binary" else logs
 
     def _learn_classes(self, y: Any, classes: Any) -> None:
         """Take the classes of the first call, and refuse others later."""

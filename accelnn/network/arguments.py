@@ -66,7 +66,7 @@ def host_array(argument: str, value: object, dtype: str = "float64") -> np.ndarr
         raise wrong_type(argument, value, "use a NumPy array or nested lists of numbers") from error
     if source.dtype.kind not in "fiu":
         raise wrong_type(argument, value, "use an array of real numbers")
-    with np.errstate(over="ignore"):  # an overflow becomes inf, which is refused below
+    with np.errstate(over="ignore", under="ignore"):  # an overflow becomes inf, which is refused below
         result = np.array(source, dtype=dtype, order="C")
     if not np.isfinite(result).all():
         raise invalid(argument, value, f"use values that are finite in {dtype}")

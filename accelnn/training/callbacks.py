@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from accelnn.arrays.float_errors import callers_float_errors
 from accelnn.errors import wrong_type
 from accelnn.training.history import History
 
@@ -91,7 +92,7 @@ class Callback:
 
 
 class CallbackList(Callback):
-    """Several callbacks as one, called in the order given.
+    """Several callbacks as one, called in the order given, with what ``np.seterr`` says where ``fit`` was called.
 
     Raises (when it is made):
         ArgumentTypeError: an item that is not a ``Callback`` (a class where its instance is meant, too).
@@ -118,23 +119,27 @@ class CallbackList(Callback):
         """The callbacks that belong to a run: those with settings or a state of their own."""
         return [c for c in self.callbacks if _hears(c, "settings") or _hears(c, "state")]
 
+    @callers_float_errors()
     def on_train_begin(self, model: Any, plan: TrainingPlan) -> None:
         """Tell every callback, and forget why an earlier run was stopped."""
         self.stop_reason = None
         for callback in self.callbacks:
             callback.on_train_begin(model, plan)
 
+    @callers_float_errors()
     def on_epoch_begin(self, model: Any, epoch: int, *, resumed: bool = False) -> None:
         """Tell every callback; where an epoch is ``resumed`` only those whose state does not know of it."""
         for callback in self.callbacks:
             if not (resumed and _hears(callback, "state")):
                 callback.on_epoch_begin(model, epoch)
 
+    @callers_float_errors()
     def on_chunk_end(self, model: Any, epoch: int, steps_done: int, steps_total: int, loss: float) -> None:
         """Tell every callback that listens."""
         for callback in self._chunk_listeners:
             callback.on_chunk_end(model, epoch, steps_done, steps_total, loss)
 
+    @callers_float_errors()
     def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> bool:
         """Tell every callback, also after one asked to stop; True if any did, with the reasons joined."""
         stopping = [c for c in self.callbacks if c.on_epoch_end(model, epoch, record)]
@@ -142,6 +147,7 @@ class CallbackList(Callback):
             self.stop_reason = "; ".join(c.stop_reason or type(c).__name__ for c in stopping)
         return bool(stopping)
 
+    @callers_float_errors()
     def on_train_end(self, model: Any, history: History) -> None:
         """Tell every callback, even if one raises: a progress bar has to give the cursor back."""
         with ExitStack() as stack:

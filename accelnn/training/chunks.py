@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from accelnn.arrays.float_errors import callers_float_errors
 from accelnn.errors import ArgumentError, invalid, wrong_type
 from accelnn.network.losses import resolve_loss
 from accelnn.training.data import TrainingData
@@ -32,7 +33,7 @@ def chunks_of(x: Any, y: Any, sample_weight: Any) -> Iterator[Chunk]:
         if other is not None:
             raise invalid(name, other, "leave it out where x is an iterator: its chunks are (x, y) or (x, y, weights)")
     number = 0
-    for number, chunk in enumerate(x, 1):
+    for number, chunk in enumerate(_items(x), 1):
         if not isinstance(chunk, (tuple, list)) or len(chunk) not in (2, 3):
             raise wrong_type(f"chunk {number} of x", chunk, "use (x, y) or (x, y, sample_weight)")
         weights = chunk[2] if len(chunk) == 3 else None
@@ -47,10 +48,20 @@ def rows_of_chunks(x: Any) -> Iterator[Any]:
         yield x
         return
     rows = None
-    for rows in x:
+    for rows in _items(x):
         yield rows
     if rows is None:
         raise _used_up(x)
+
+
+def _items(iterator: Iterator[Any]) -> Iterator[Any]:
+    """Return the items of an iterator of the user's, whose code is as outside of accelnn."""
+    taken = callers_float_errors()(next)
+    while (item := taken(iterator, _NO_MORE)) is not _NO_MORE:
+        yield item
+
+
+_NO_MORE = object()
 
 
 def _used_up(x: object) -> ArgumentError:

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from accelnn.arrays.float_errors import callers_float_errors
 from accelnn.errors import ArgumentError, ShapeError, invalid, shown, unknown_name, wrong_type
 from accelnn.training.arguments import FloatArray
 
@@ -140,10 +141,11 @@ def resolve_metrics(
     if isinstance(specs, str) or not isinstance(specs, Iterable):
         specs = [specs]
     named: dict[str, MetricFunction] = {}
-    for name, function in map(resolve_metric, specs):
+    for spec in specs:
+        name, function = resolve_metric(spec)
         if name in named:
             raise invalid("metrics", name, "give every metric once, and different functions different names")
-        named[name] = function
+        named[name] = function if isinstance(spec, str) else callers_float_errors()(function)
     return named
 
 

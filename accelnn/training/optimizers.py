@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from accelnn.arrays.float_errors import own_float_errors
 from accelnn.errors import ArgumentTypeError, ShapeError, invalid, unknown_name, wrong_type
 from accelnn.network.arguments import flag
 from accelnn.training.arguments import FloatArray, checked_amounts, checked_number
@@ -113,7 +114,8 @@ class Optimizer(ABC):
 
         """
         steps, rates = _checked_steps(steps, rates)
-        with np.errstate(over="ignore"):  # a step that overflows spoils the weights, and these are looked at
+        # A step that overflows spoils the weights, and these are looked at.
+        with own_float_errors(), np.errstate(over="ignore"):
             columns = self.columns(steps, rates)
         table = np.empty((steps.size, len(columns)), np.float64)
         for index, column in enumerate(columns):

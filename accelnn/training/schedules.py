@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from accelnn.arrays.float_errors import own_float_errors
 from accelnn.errors import ArgumentError, ShapeError, shown, unknown_name, wrong_type
 from accelnn.network.arguments import integer
 from accelnn.training.arguments import FloatArray, checked_amounts, checked_number
@@ -57,7 +58,8 @@ class Schedule(ABC):
         """
         at = checked_amounts("epochs", epochs)
         total = integer("total_epochs", total_epochs, minimum=1)
-        return _checked_rates(self, self.curve(at, total), at.shape)
+        with own_float_errors():  # a rate that has decayed to nothing is 0
+            return _checked_rates(self, self.curve(at, total), at.shape)
 
 
 @dataclass(frozen=True)

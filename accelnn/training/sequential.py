@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from accelnn.arrays.backend import Backend
+from accelnn.arrays.float_errors import own_float_errors
 from accelnn.arrays.namespace import namespace
 from accelnn.arrays.typing import Array
 from accelnn.errors import AccelnnWarning, about, invalid
@@ -157,8 +158,9 @@ class Sequential(Network):
             raise invalid("runner", runner, "leave it out: detect_anomaly=True takes the plain one")
         limit, products = _checked_threads(threads), checked_precision(precision, self.dtype)
         name = self._checked_loss(loss)
-        data = checked_data(x, y, self, name, sample_weight, class_weight)
-        with kept(checkpoint, resume) as keeper, progress.announcing():
+        with own_float_errors():
+            data = checked_data(x, y, self, name, sample_weight, class_weight)
+        with own_float_errors(), kept(checkpoint, resume) as keeper, progress.announcing():
             generator = keeper.split_generator(self.shuffle_rng)
             rows, held_out = split_rows(self, data, validation_data, validation_split, generator)
             validation = validation_rows(self, data, held_out, validation_data, name)
@@ -201,19 +203,20 @@ class Sequential(Network):
         chosen = None if optimizer is None else resolve_optimizer(optimizer)
         name = self._checked_loss(self._loss if loss is None else loss)
         total = LossOfChunks(name)
-        for chunk in chunks_of(x, y, sample_weight):
-            with about(chunk.name):
-                data = checked_data(chunk.x, chunk.y, self, name, chunk.sample_weight, class_weight)
-                size = _checked_batch_size(batch_size, len(data), is_chunk=bool(chunk.name))
-            if self._state is None or (chosen is not None and chosen != self._state.optimizer):
-                self._state = OptimizerState.fresh(chosen or resolve_optimizer("adam"), self)
-            self._loss = name
-            order = row_order(mixing, self.shuffle_rng, data.row_bytes)
-            settings = Settings(name, 1, size, order, runner, np.arange(len(data)), limit, products)
-            history = Training(self, data, settings, self._state, CallbackList()).run()
-            if history.interrupted:
-                return float("nan")
-            total.add(history["loss"][-1], data)
+        with own_float_errors():
+            for chunk in chunks_of(x, y, sample_weight):
+                with about(chunk.name):
+                    data = checked_data(chunk.x, chunk.y, self, name, chunk.sample_weight, class_weight)
+                    size = _checked_batch_size(batch_size, len(data), is_chunk=bool(chunk.name))
+                if self._state is None or (chosen is not None and chosen != self._state.optimizer):
+                    self._state = OptimizerState.fresh(chosen or resolve_optimizer("adam"), self)
+                self._loss = name
+                order = row_order(mixing, self.shuffle_rng, data.row_bytes)
+                settings = Settings(name, 1, size, order, runner, np.arange(len(data)), limit, products)
+                history = Training(self, data, settings, self._state, CallbackList()).run()
+                if history.interrupted:
+                    return float("nan")
+                total.add(history["loss"][-1], data)
         return total.value
 
     def evaluate(
@@ -232,8 +235,9 @@ class Sequential(Network):
         """
         self.count_parameters()  # raises before the model is built: there is nothing to evaluate
         name = self._checked_loss(self._loss if loss is None else loss)
-        data = checked_data(x, y, self, name, sample_weight)
-        return Evaluator(self, data, name, resolve_metrics(metrics)).evaluate()
+        with own_float_errors():
+            data = checked_data(x, y, self, name, sample_weight)
+            return Evaluator(self, data, name, resolve_metrics(metrics)).evaluate()
 
     def predict(self, x: Any, *, to_host: bool = True) -> Array:
         """Return predictions for ``x (n, n_in)``, a new array.
@@ -268,9 +272,9 @@ class Sequential(Network):
         To look into a network: all of them are in memory at once, and nothing is compiled. Raises as ``predict`` does.
         """
         self.count_parameters()  # raises before the model is built
-        values = self.backend.asarray(checked_x(x, self), dtype=self.dtype)
         context, outputs = self.context(), []
-        with self.backend.active():
+        with own_float_errors(), self.backend.active():
+            values = self.backend.asarray(checked_x(x, self), dtype=self.dtype)
             for layer in self.layers:
                 values = layer.forward(values, context)
                 outputs.append(np.array(self.backend.to_host(values)))
@@ -287,7 +291,8 @@ class Sequential(Network):
     def _outputs(self, x: Any, to_host: bool) -> Array:
         self.count_parameters()  # raises before the model is built
         is_for_host = flag("to_host", to_host)
-        outputs = [self._outputs_of(rows, is_for_host) for rows in rows_of_chunks(x)]
+        with own_float_errors():
+            outputs = [self._outputs_of(rows, is_for_host) for rows in rows_of_chunks(x)]
         with self.backend.active():
             return outputs[0] if len(outputs) == 1 else namespace(outputs[0]).concatenate(outputs)
 

@@ -112,7 +112,7 @@ def test_resolve_metric():
 def test_resolve_metrics():
     assert resolve_metrics(None) == {}
     assert resolve_metrics("mae") == {"mae": mae}
-    assert resolve_metrics(worst_error) == {"worst_error": worst_error}
+    assert resolve_metrics(worst_error)["worst_error"].__wrapped__ is worst_error
     assert list(resolve_metrics(["mae", worst_error, "accuracy"])) == ["mae", "worst_error", "accuracy"]
 
 
