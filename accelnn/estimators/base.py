@@ -13,13 +13,13 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from accelnn.arrays.backend import get_backend
+from accelnn.arrays.backend import Backend, get_backend
 from accelnn.arrays.float_errors import own_float_errors
 from accelnn.errors import ArgumentError, invalid
-from accelnn.estimators.convergence import begin_curves
+from accelnn.estimators.convergence import CURVES, begin_curves
 from accelnn.estimators.initial_weights import Weights, initial_weights
 from accelnn.estimators.inputs import as_rows, checked_data, checked_inputs, computing_dtype, row_weights
-from accelnn.estimators.networks import SCIKIT_OUTPUTS, load, make_network, unloaded, usable_backend
+from accelnn.estimators.networks import SCIKIT_OUTPUTS, load, make_network, penalize, unloaded, usable_backend
 from accelnn.estimators.parameters import STEP_SOLVERS, check_parameters, drawing_activations, hidden_sizes
 from accelnn.estimators.solvers import SolverState, make_optimizer
 from accelnn.estimators.training import Task, train_by_lbfgs, train_by_steps
@@ -56,15 +56,28 @@ class MultilayerPerceptron(BaseEstimator):
         """Return what to learn from the data."""
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, *more: Any, **options: Any) -> None:
-        """Train, or leave the estimator as it was if that fails; arguments are those of ``_train_on``."""
-        before = {name: list(value) if isinstance(value, list) else value for name, value in self.__dict__.items()}
-        try:
-            with own_float_errors():
-                self._train_on(X, y, sample_weight, *more, **options)
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
+        """Train a copy and take over what it has learned; a call that fails leaves the estimator as it was.
+
+        Arguments are those of ``_train_on``.
+        """
+        before = dict(self.__dict__)
+        trained = self._copied()
+        with own_float_errors():
+            trained._train_on(X, y, sample_weight, *more, **options)
+        after = trained.__dict__
+        for name in before.keys() - after.keys():
+            self.__dict__.pop(name, None)
+        self.__dict__.update({name: value for name, value in after.items() if before.get(name, self) is not value})
+
+    def _copied(self) -> MultilayerPerceptron:
+        """Return a copy to train: it has curves of its own, and takes the network, which a training fills anew."""
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        for name in CURVES:
+            if getattr(self, name, None) is not None:
+                setattr(copied, name, list(getattr(self, name)))
+        self.__dict__.pop("_network", None)  # a callback may predict, with another network than the one in training
+        return copied
 
     def _train_on(
         self,
@@ -152,7 +165,7 @@ class MultilayerPerceptron(BaseEstimator):
             self._train_by_steps(task, random, incremental=incremental)
         else:
             total = len(task.data) if task.data.weights is None else float(task.data.weights.sum())
-            network = self._new_network(random, l2=self.alpha / total)
+            network = self._network_to_train(self.alpha / total, anew=True)
             train_by_lbfgs(self, network, task)
             self._keep(network)
         if not all(np.isfinite(array).all() for array in (*self.coefs_, *self.intercepts_)):
@@ -162,20 +175,16 @@ class MultilayerPerceptron(BaseEstimator):
             )
 
     def _train_by_steps(self, task: Task, random: np.random.RandomState, *, incremental: bool) -> None:
-        if self._network is None or not incremental:
-            self._network = self._new_network(random, l2=self.alpha)
-        else:
-            load(self._network, (self.coefs_, self.intercepts_))
-        if self._solver is None or not incremental:
-            self._solver = SolverState(make_optimizer(self))
+        self._solver = self._solver_to_train(random, incremental=incremental)
+        network = self._network_to_train(self.alpha, anew=not incremental)
         if task.validation is not None and self.validation_scores_ is None:
             self.validation_scores_, self.validation_loss_curve_ = [], []
         self.n_iter_ = 0
         epochs = 1 if incremental else self.max_iter
-        history = train_by_steps(self, self._network, task, self._solver, random, epochs)
+        history = train_by_steps(self, network, task, self._solver, random, epochs)
         if self.early_stopping and not incremental and self._best_weights is not None:
-            self._network.set_weights(self._best_weights)
-        self._keep(self._network)
+            network.set_weights(self._best_weights)
+        self._keep(network)
         if not (incremental or history.stopped_because or history.interrupted):
             self._warn_of_the_last_iteration()
 
@@ -184,10 +193,24 @@ class MultilayerPerceptron(BaseEstimator):
         message = f"Stochastic Optimizer: {reached} and the optimization hasn't converged yet."
         warnings.warn(message, ConvergenceWarning, stacklevel=7)
 
-    def _new_network(self, random: np.random.RandomState, l2: float) -> Sequential:
-        backend = get_backend(self.backend)
+    def _solver_to_train(self, random: np.random.RandomState, *, incremental: bool) -> SolverState:
+        """Return what goes on from the last call, as a copy, or begins with this one."""
+        if incremental and self._solver is not None:
+            return self._solver.copied()
         seed = int(random.randint(RANDOM_SEEDS)) if np.any(self.dropout) else 0  # else the numbers are scikit-learn's
-        return make_network(self, self._weights(), backend, l2=float(l2), seed=seed)
+        return SolverState(make_optimizer(self), seed)
+
+    def _network_to_train(self, l2: float, *, anew: bool) -> Sequential:
+        """Return the network with the present weights; it remembers nothing that the next call could need."""
+        if self._network is None or anew:
+            self._network = self._new_network(get_backend(self.backend))
+        else:
+            load(self._network, self._weights())
+        penalize(self._network, float(l2))
+        return self._network
+
+    def _new_network(self, backend: Backend) -> Sequential:
+        return make_network(self, self._weights(), backend, seed=0 if self._solver is None else self._solver.seed)
 
     def _weights(self) -> Weights:
         return self.coefs_, self.intercepts_
@@ -200,13 +223,14 @@ class MultilayerPerceptron(BaseEstimator):
         """Return the outputs (n, n_outputs_) for ``X (n, n_features)``; ``scores``: before their activation."""
         check_is_fitted(self)
         X = checked_inputs(self, X)
+        network = self._network
         with own_float_errors():
-            if self._network is None:
-                self._network = make_network(self, self._weights(), usable_backend(self.backend), l2=0.0, seed=0)
+            if network is None:
+                network = self._network = self._new_network(usable_backend(self.backend))
             else:
-                load(self._network, self._weights())  # they are the user's to change
-            rows = as_rows("X", X, self._network.dtype)
-            return choose_predictor(self._network, rows, scores=scores).predict(rows)
+                load(network, self._weights())  # they are the user's to change
+            rows = as_rows("X", X, network.dtype)
+            return choose_predictor(network, rows, scores=scores).predict(rows)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to a device or to this process; it is made again when it is needed."""

@@ -97,6 +97,10 @@ class Convergence(Callback):
             print(line)
 
 
+CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_")
+"""The lists that grow by an entry with every epoch."""
+
+
 def begin_curves(estimator: BaseEstimator) -> None:
     """Set the attributes that ``Convergence`` fills, before the first epoch of a new training."""
     estimator.loss_curve_, estimator._no_improvement_count = [], 0

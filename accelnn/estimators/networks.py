@@ -20,14 +20,11 @@ SCIKIT_OUTPUTS = {"sigmoid": "logistic", "exponential": "exp"}
 """What scikit-learn calls activations of the output."""
 
 
-def make_network(estimator: BaseEstimator, weights: Weights, backend: Backend, *, l2: float, seed: int) -> Sequential:
-    """Return the network of an estimator whose ``out_activation_`` is set, with these weights.
-
-    l2: factor of the penalty of each layer's weights. seed: of dropout.
-    """
+def make_network(estimator: BaseEstimator, weights: Weights, backend: Backend, *, seed: int) -> Sequential:
+    """Return the network of an estimator whose ``out_activation_`` is set, with these weights; ``seed`` of dropout."""
     coefs = weights[0]
     dtype: Any = coefs[0].dtype.name
-    layers = _layers(estimator, coefs[-1].shape[1], l2)
+    layers = _layers(estimator, coefs[-1].shape[1])
     network = Sequential(layers, n_in=len(coefs[0]), dtype=dtype, backend=backend, seed=seed)
     load(network, weights)
     return network
@@ -42,6 +39,12 @@ def load(network: Sequential, weights: Weights) -> None:
         raise ShapeError(f"coefs_ and intercepts_ have shapes {shapes}: this network takes {expected}")
     flat = np.concatenate([np.ravel(array) for array in arrays]).astype(network.dtype, copy=False)
     network.arena.fill(flat, np.zeros(0, network.dtype))
+
+
+def penalize(network: Sequential, l2: float) -> None:
+    """Set the factor of the penalty of each layer's weights; biases have none."""
+    for parameter in network.arena.parameters:
+        parameter.l2 = l2 if parameter.name == "W" else 0.0
 
 
 def unloaded(network: Sequential) -> Weights:
@@ -59,13 +62,13 @@ def usable_backend(name: Any) -> Backend:
         return get_backend("cpu")
 
 
-def _layers(estimator: BaseEstimator, n_outputs: int, l2: float) -> list[Layer]:
+def _layers(estimator: BaseEstimator, n_outputs: int) -> list[Layer]:
     layers: list[Layer] = []
     each = zip(hidden_sizes(estimator), hidden_activations(estimator), dropout_rates(estimator), strict=True)
     for units, activation, rate in each:
-        layers.append(Dense(units, activation, initializer="zeros", l2=l2))
+        layers.append(Dense(units, activation, initializer="zeros"))
         if rate > 0.0:
             layers.append(Dropout(rate))
     here = {there: name for name, there in SCIKIT_OUTPUTS.items()}
     activation = here.get(estimator.out_activation_, estimator.out_activation_)
-    return [*layers, Dense(n_outputs, activation, initializer="zeros", l2=l2)]
+    return [*layers, Dense(n_outputs, activation, initializer="zeros")]

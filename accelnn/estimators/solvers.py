@@ -69,11 +69,21 @@ class ScikitAdam(Adam):
 
 @dataclass
 class SolverState:
-    """What a solver remembers from one call to the next: plain numbers and host arrays, so it can be pickled."""
+    """What a solver remembers from one call to the next: plain numbers and host arrays, so it can be pickled.
+
+    ``seed`` is that of the dropout masks. Nobody writes to ``moments``: they may be mapped from a file.
+    """
 
     optimizer: Optimizer
+    seed: int = 0
     steps: int = 0
     moments: list[np.ndarray[Any, Any]] = field(default_factory=list)
+
+    def copied(self) -> SolverState:
+        """Return a state that a training may change, without a change of this one."""
+        if self.rate is None:
+            return replace(self)
+        return replace(self, optimizer=replace(self.optimizer, learning_rate=EpochRate(self.rate.rate)))
 
     @property
     def rate(self) -> EpochRate | None:

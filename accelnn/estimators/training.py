@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -80,10 +80,13 @@ def train_by_steps(
         early_stopping=estimator.early_stopping,
     )
     callbacks = CallbackList([rules, *CallbackList(estimator.callbacks).callbacks])
-    running = _resumed(state, network)
+    running = OptimizerState.fresh(state.optimizer, network)
+    if state.steps:
+        running.go_on_from(state.moments, state.steps, network)
+    network.steps_trained = state.steps
     history = Training(network, task.data, settings, running, callbacks, _evaluators(network, task)).run()
     state.steps = running.steps
-    state.moments = [np.array(network.backend.to_host(moment)) for moment in running.moments]
+    state.moments = [network.backend.to_host(moment) for moment in running.moments]
     return history
 
 
@@ -140,13 +143,6 @@ def _batch_size(requested: Any, n: int) -> int:
         message = f"Got `batch_size` larger than sample size: {requested} is clipped to {n}"
         warnings.warn(message, AccelnnWarning, stacklevel=8)
     return min(int(requested), n)
-
-
-def _resumed(state: SolverState, network: Sequential) -> OptimizerState:
-    fresh = OptimizerState.fresh(state.optimizer, network)
-    if not state.moments:
-        return fresh
-    return replace(fresh, moments=tuple(network.backend.asarray(m) for m in state.moments), steps=state.steps)
 
 
 def _evaluators(network: Sequential, task: Task) -> dict[str, Evaluator]:

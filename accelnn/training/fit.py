@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -43,6 +43,13 @@ class OptimizerState:
         xp = network.backend.xp
         with network.backend.active():
             return cls(optimizer, tuple(xp.zeros_like(network.arena.values) for _ in range(optimizer.n_moments)))
+
+    def go_on_from(self, moments: Sequence[np.ndarray], steps: int, network: Network) -> None:
+        """Go on where another state was; its ``moments``, host arrays, are copied: what they are in is not ours."""
+        with network.backend.active():
+            for own, values in zip(self.moments, moments, strict=True):
+                own[...] = network.backend.asarray(values)
+        self.steps = steps
 
 
 @dataclass(frozen=True)

@@ -75,10 +75,8 @@ def restore_model(training: Training, saved: Mapping[str, Any]) -> None:
     steps, counters = int(saved["optimizer"]["steps"]), saved["network"]
     steps_trained, dropout_seed = int(counters["steps_trained"]), int(counters["dropout_seed"])
     arena.fill(weights["values"], weights["state"])
-    with network.backend.active():
-        for moment, values in zip(state.moments, moments, strict=True):
-            moment[...] = network.backend.asarray(values)
-    state.steps, network.steps_trained, network.dropout_seed = steps, steps_trained, dropout_seed
+    state.go_on_from(moments, steps, network)
+    network.steps_trained, network.dropout_seed = steps_trained, dropout_seed
 
 
 def restore_records(training: Training, saved: Mapping[str, Any]) -> None:
