@@ -13,6 +13,7 @@ Importing this package imports no compiler and no CUDA module; names are loaded 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -106,12 +107,25 @@ def __getattr__(name: str) -> Any:
     """Load a public name from its room at its first use (PEP 562)."""
     room = _ROOM_OF.get(name)
     if room is None:
-        raise AttributeError(f"module 'accelnn' has no attribute {name!r}")
+        raise _unknown(name)
     if room == __name__:
         return importlib.import_module(f"{room}.{name}")
     value = getattr(importlib.import_module(room), name)
     globals()[name] = value
     return value
+
+
+def _unknown(name: str) -> Exception:
+    """Return the error for a name that is not here, with accelnn's way where other libraries have it."""
+    from accelnn.errors import MissingAttributeError
+    from accelnn.habits import OF_THE_PACKAGE
+
+    answer = f": {OF_THE_PACKAGE[name]}" if name in OF_THE_PACKAGE else ""
+    if answer and sys._getframe(2).f_globals.get("__name__") == "importlib._bootstrap":
+        # "from accelnn import X" asks with hasattr and would go on with a message of its own.
+        return ImportError(f"cannot import name {name!r} from 'accelnn'{answer}", name=__name__)
+    owner = None if answer else sys.modules[__name__]
+    return MissingAttributeError(f"module 'accelnn' has no attribute {name!r}{answer}", name=name, obj=owner)
 
 
 def __dir__() -> list[str]:

@@ -7,7 +7,7 @@ Each error is also the built-in that a caller would expect (``ValueError``, ``Ty
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 
@@ -59,6 +59,16 @@ class DivergenceError(AccelnnError, RuntimeError, ValueError):
     """Training produced a number that is not finite; a ``ValueError`` too, which users of scikit-learn expect then."""
 
 
+class MissingAttributeError(AccelnnError, AttributeError):
+    """An object has no such attribute; where ``obj`` is given, the message proposes the nearest of its names."""
+
+    def __str__(self) -> str:
+        """Look for the nearest name only when somebody reads it: ``hasattr`` must be quick."""
+        names = [] if self.obj is None else [name for name in dir(self.obj) if name[0] != "_"]
+        near = nearest(self.name or "", names)
+        return super().__str__() + (f": did you mean {near!r}?" if near else "")
+
+
 class AccelnnWarning(UserWarning):
     """A surprise that does not stop the work."""
 
@@ -93,9 +103,21 @@ def wrong_type(argument: str, value: object, fix: str) -> ArgumentTypeError:
     return ArgumentTypeError(f"{argument} is {shown(value)} of type {type(value).__name__}: {fix}")
 
 
-def unknown_name(argument: str, value: object, known: Iterable[str]) -> ArgumentError:
-    """Return the error for a name that is not among ``known``; it proposes the nearest one."""
-    names = sorted(known)
-    near = difflib.get_close_matches(str(value).lower(), names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+def unknown_name(
+    argument: str, value: object, known: Iterable[str], aliases: Mapping[str, str] | None = None
+) -> ArgumentError:
+    """Return the error for a name that is not among ``known``; it proposes the nearest one.
+
+    ``aliases`` maps other names for some of them to the known ones.
+    """
+    names, other = sorted(known), dict(aliases or {})
+    near = nearest(str(value), [*names, *other])
+    hint = "" if near is None else f"did you mean {other.get(near, near)!r}? "
     return ArgumentError(f"{argument} is {shown(value)}: {hint}known names are {', '.join(names) or 'none yet'}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the name among ``known`` that was probably meant, None if no one is like it."""
+    lowered = {text.lower(): text for text in known}
+    near = difflib.get_close_matches(name.lower(), lowered, n=1)
+    return lowered[near[0]] if near else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from accelnn.cli.files import print_json
 from accelnn.cli.options import BenchOptions, TrainOptions
 from accelnn.data import Dataset
 from accelnn.errors import AccelnnError, invalid
+from accelnn.network import resolve_activation
 from accelnn.plotting import plot_step
 from accelnn.training import Sequential
 from accelnn.training.arguments import checked_number
 from accelnn.training.data import TrainingData
+from accelnn.training.optimizers import optimizer_name
 
 if TYPE_CHECKING:
     from accelnn.training.measurement.step_benchmark import PhaseTime, StepBenchmark
@@ -34,6 +37,8 @@ def run_bench(options: BenchOptions) -> None:
     training = _training_options(options)
     recipe = recipes.checked_recipe(training)
     checked_number("--seconds", options.seconds, above=0)
+    activation, optimizer = resolve_activation(options.activation).name, optimizer_name(options.optimizer)
+    options = replace(options, activation=activation, optimizer=optimizer)  # by their names here
     if recipe.backend.name != "cpu":
         raise invalid("--backend", options.backend, "only steps on the CPU are measured so far: use cpu")
     rows = drawn_rows(max(N_ROWS, options.batch_size))

@@ -5,19 +5,19 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from accelnn.errors import AccelnnError, AccelnnWarning, DivergenceError, unknown_name
+from accelnn.errors import AccelnnError, AccelnnWarning, DivergenceError, nearest, unknown_name
+from accelnn.habits import same_argument
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
@@ -97,10 +97,17 @@ def _usage(error: Any) -> str:
     context = error.ctx
     message = str(error.format_message())
     if hasattr(error, "possibilities"):
-        known = [name for parameter in context.command.get_params(context) for name in parameter.opts]
-        near = difflib.get_close_matches(error.option_name, known, n=1)
-        message = f"there is no option {error.option_name}" + (f": did you mean {near[0]}?" if near else "")
+        flags = [name for parameter in context.command.get_params(context) for name in parameter.opts]
+        near = same_flag(error.option_name, flags)
+        message = f"there is no option {error.option_name}" + (f": did you mean {near}?" if near else "")
     return f"{message} ('{context.command_path} --help' explains all options)" if context else message
+
+
+def same_flag(given: str, flags: Collection[str]) -> str | None:
+    """Return the flag that is meant by one of another program, or the nearest."""
+    known = {flag.lstrip("-").replace("-", "_"): flag for flag in flags}
+    same = same_argument(given.lstrip("-").replace("-", "_"), known)
+    return nearest(given, flags) if same is None else known[same]
 
 
 @contextmanager

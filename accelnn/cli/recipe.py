@@ -14,10 +14,10 @@ from accelnn.cli.models import usable_backend
 from accelnn.cli.options import TrainOptions
 from accelnn.data import Dataset
 from accelnn.errors import invalid, unknown_name
-from accelnn.network import ACTIVATION_ENTRIES, Dense, Dropout, Layer, Rescaling
+from accelnn.network import Dense, Dropout, Layer, Rescaling, resolve_activation
 from accelnn.network.network import DTYPES
 from accelnn.plotting import check_plot_path
-from accelnn.training import OPTIMIZERS, SCHEDULES, Checkpoint, EarlyStopping, Optimizer, Sequential
+from accelnn.training import Checkpoint, EarlyStopping, Optimizer, Sequential
 from accelnn.training.arguments import checked_number
 from accelnn.training.checkpoints.checkpoint import checked_every
 from accelnn.training.optimizers import resolve_optimizer
@@ -46,7 +46,7 @@ class Recipe:
 def checked_recipe(options: TrainOptions) -> Recipe:
     """Return the recipe; raises errors of ``accelnn.errors`` that name the flag, the value and the fix."""
     check_dataset_name(options.dataset)
-    _check_name("--activation", options.activation, ACTIVATION_ENTRIES)
+    resolve_activation(options.activation, "--activation")
     _check_name("--dtype", options.dtype, DTYPES)
     _check_name("--runner", options.runner, RUNNERS)
     checked_precision(options.precision, options.dtype, "--precision")
@@ -141,10 +141,8 @@ def _widths(text: str) -> tuple[int, ...]:
 
 
 def _optimizer(options: TrainOptions) -> Optimizer:
-    _check_name("--optimizer", options.optimizer, OPTIMIZERS)
-    _check_name("--schedule", options.schedule, SCHEDULES)
-    rate = options.learning_rate
-    if rate is None:
-        rate = float(OPTIMIZERS[options.optimizer].learning_rate)  # type: ignore[arg-type]  # numbers, not schedules
-    rate = checked_number("--learning-rate", rate, above=0)
-    return resolve_optimizer(options.optimizer, resolve_schedule(options.schedule, rate))
+    optimizer = resolve_optimizer(options.optimizer, argument="--optimizer")
+    given = options.learning_rate
+    rate = optimizer.learning_rate if given is None else checked_number("--learning-rate", given, above=0)
+    schedule = resolve_schedule(options.schedule, float(rate), "--schedule")  # type: ignore[arg-type]  # a number
+    return resolve_optimizer(optimizer, schedule)

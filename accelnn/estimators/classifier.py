@@ -14,6 +14,7 @@ from accelnn.errors import ArgumentError
 from accelnn.estimators.base import MultilayerPerceptron, trains_by_steps
 from accelnn.estimators.labels import Labels, accuracy
 from accelnn.estimators.training import Task
+from accelnn.signatures import answering
 from accelnn.training.data import TrainingData
 
 
@@ -77,6 +78,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
 
     _labels: Labels
 
+    @answering
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,17 +17,18 @@ from sklearn.utils import check_random_state
 
 from accelnn.arrays.backend import get_backend
 from accelnn.errors import ArgumentError, ArgumentTypeError, ParameterError, invalid, unknown_name, wrong_type
-from accelnn.network.activations import ACTIVATION_ENTRIES
+from accelnn.network.activations import ACTIVATION_ALIASES, ACTIVATION_ENTRIES, resolve_activation
 from accelnn.network.arguments import flag, integer
+from accelnn.network.losses import LOSS_ALIASES
 from accelnn.training.arguments import checked_number
 from accelnn.training.callbacks import CallbackList
 from accelnn.training.optimizers import resolve_optimizer
 from accelnn.training.schedules import Schedule
 
-SCIKIT_ACTIVATIONS = {"logistic": "sigmoid"}
-"""Activations that have another name here."""
+_LOSSES = {"mse": "squared_error", "mae": "absolute_error", "huber": "huber", "poisson": "poisson"}
+"""What scikit-learn calls the losses; its squared error is half of mse, so they are no aliases."""
 
-HIDDEN_ACTIVATIONS = (*SCIKIT_ACTIVATIONS, *(name for name in ACTIVATION_ENTRIES if name != "softmax"))
+HIDDEN_ACTIVATIONS = ("logistic", *(name for name in ACTIVATION_ENTRIES if name != "softmax"))
 STEP_SOLVERS = ("sgd", "adam")
 """Solvers that train by mini-batches."""
 
@@ -55,7 +56,7 @@ def hidden_sizes(estimator: BaseEstimator) -> list[int]:
 
 def hidden_activations(estimator: BaseEstimator) -> list[str]:
     """Return the activations of the hidden layers, by their names here."""
-    return [SCIKIT_ACTIVATIONS.get(name, name) for name in _one_each(estimator, estimator.activation)]
+    return [resolve_activation(name).name for name in _one_each(estimator, estimator.activation)]
 
 
 def drawing_activations(estimator: BaseEstimator) -> list[str]:
@@ -64,7 +65,7 @@ def drawing_activations(estimator: BaseEstimator) -> list[str]:
     if hidden:
         return [*hidden, hidden[-1]]
     name = estimator.activation if isinstance(estimator.activation, str) else "identity"
-    return [SCIKIT_ACTIVATIONS.get(name, name)]
+    return [resolve_activation(name).name]
 
 
 def dropout_rates(estimator: BaseEstimator) -> list[float]:
@@ -87,11 +88,21 @@ def _check_per_layer(estimator: BaseEstimator) -> None:
         raise invalid("dropout", estimator.dropout, "leave it out with solver='lbfgs', or use 'adam' or 'sgd'")
 
 
-def _one_of(names: Iterable[str], name: str, value: object) -> None:
+def _one_of(names: Iterable[str], name: str, value: object, aliases: Mapping[str, str] | None = None) -> None:
     if not isinstance(value, str):
         raise wrong_type(name, value, f"use one of {', '.join(map(repr, names))}")
     if value not in names:
-        raise unknown_name(name, value, names)
+        raise unknown_name(name, value, names, aliases)
+
+
+def _hidden_activation(name: str, value: object) -> None:
+    own = ACTIVATION_ALIASES.get(value, value) if isinstance(value, str) else value
+    _one_of(HIDDEN_ACTIVATIONS, name, own, ACTIVATION_ALIASES)
+
+
+def _loss(name: str, value: object) -> None:
+    other = {alias: _LOSSES[own] for alias, own in LOSS_ALIASES.items() if own in _LOSSES} | _LOSSES
+    _one_of(_LOSSES.values(), name, value, other)
 
 
 def _number(name: str, value: object, **bounds: float) -> None:
@@ -176,7 +187,7 @@ _FRACTION = partial(_number, at_least=0.0, below=1.0)
 
 _CHECKS: dict[str, Check] = {
     "hidden_layer_sizes": _sizes,
-    "activation": partial(_per_layer, partial(_one_of, HIDDEN_ACTIVATIONS)),
+    "activation": partial(_per_layer, _hidden_activation),
     "solver": partial(_one_of, ("lbfgs", *STEP_SOLVERS)),
     "alpha": _NOT_NEGATIVE,
     "batch_size": _batch_size,
@@ -184,7 +195,7 @@ _CHECKS: dict[str, Check] = {
     "learning_rate_init": _POSITIVE,
     "power_t": _NOT_NEGATIVE,
     "max_iter": integer,
-    "loss": partial(_one_of, ("squared_error", "poisson", "absolute_error", "huber")),
+    "loss": _loss,
     "shuffle": flag,
     "random_state": _random_state,
     "tol": _NOT_NEGATIVE,

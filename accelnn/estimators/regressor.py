@@ -15,6 +15,7 @@ from sklearn.utils.validation import column_or_1d
 from accelnn.errors import invalid
 from accelnn.estimators.base import MultilayerPerceptron, trains_by_steps
 from accelnn.estimators.training import Task
+from accelnn.signatures import answering
 from accelnn.training.data import TrainingData
 
 # The losses here are means over the outputs of a row, those of scikit-learn sums; its squared error is half of that.
@@ -87,6 +88,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         True
     """
 
+    @answering
     def __init__(
         self,
         loss: str = "squared_error",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accelnn.errors import unknown_name, wrong_type
+from accelnn.network.arguments import own_name
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,34 @@ ACTIVATION_ENTRIES: dict[str, ActivationEntry] = dict(
 )
 
 
-def resolve_activation(name: str) -> ActivationEntry:
-    """Return the entry of the activation ``name``.
+ACTIVATION_ALIASES: dict[str, str] = {
+    "linear": "identity",
+    "Identity": "identity",
+    "logistic": "sigmoid",
+    "Sigmoid": "sigmoid",
+    "Tanh": "tanh",
+    "ReLU": "relu",
+    "LeakyReLU": "leaky_relu",
+    "leakyrelu": "leaky_relu",
+    "ELU": "elu",
+    "SELU": "selu",
+    "Softplus": "softplus",
+    "swish": "silu",
+    "SiLU": "silu",
+    "GELU": "gelu",
+    "Softmax": "softmax",
+    "Hardsigmoid": "hard_sigmoid",
+    "hardsigmoid": "hard_sigmoid",
+    "exp": "exponential",
+}
+"""What Keras, PyTorch and scikit-learn call them."""
+
+
+def resolve_activation(name: str, argument: str = "activation") -> ActivationEntry:
+    """Return the entry of the activation ``name``, which may be one of ``ACTIVATION_ALIASES``.
 
     Raises ``ArgumentTypeError`` if ``name`` is not a string, ``ArgumentError`` (with the nearest known
-    name) if it is unknown.
+    name) if it is unknown; ``argument`` is the name in the message.
     """
-    if not isinstance(name, str):
-        raise wrong_type("activation", name, "use a name such as 'relu'")
-    if name not in ACTIVATION_ENTRIES:
-        raise unknown_name("activation", name, ACTIVATION_ENTRIES)
-    return ACTIVATION_ENTRIES[name]
+    example = "identity" if name is None else "relu"
+    return ACTIVATION_ENTRIES[own_name(argument, name, ACTIVATION_ENTRIES, ACTIVATION_ALIASES, example)]

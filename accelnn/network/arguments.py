@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from accelnn.errors import invalid, wrong_type
+from accelnn.errors import invalid, unknown_name, wrong_type
 
 
 def integer(argument: str, value: object, minimum: int = 1) -> int:
@@ -51,6 +52,31 @@ def text(argument: str, value: object) -> str:
     if not value:
         raise invalid(argument, value, "use a string that is not empty")
     return value
+
+
+def own_name(
+    argument: str,
+    value: object,
+    known: Iterable[str],
+    aliases: Mapping[str, str],
+    example: str,
+    absent: Mapping[str, str] | None = None,
+) -> str:
+    """Return accelnn's own name of what ``value`` means: one of ``known``, or another library's name for it.
+
+    ``aliases`` maps those names to the known ones, ``absent`` maps names of what accelnn does not have to what to do.
+    Raises ``ArgumentTypeError`` for what is not a string, with a call by name as the fix where it is called like one of
+    them or else with the ``example``; ``ArgumentError`` for an unknown name.
+    """
+    own = {**aliases, **{name: name for name in known}}
+    if isinstance(value, str):
+        if value in own:
+            return own[value]
+        if absent and value in absent:
+            raise invalid(argument, value, absent[value])
+        raise unknown_name(argument, value, set(own.values()), aliases)
+    called = getattr(value, "__name__", type(value).__name__)
+    raise wrong_type(argument, value, f"use a name such as {own.get(called, example)!r}")
 
 
 def host_array(argument: str, value: object, dtype: str = "float64") -> np.ndarray:

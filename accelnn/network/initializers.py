@@ -14,7 +14,8 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from accelnn.errors import invalid, unknown_name, wrong_type
-from accelnn.network.arguments import host_array, number
+from accelnn.network.arguments import host_array, number, own_name
+from accelnn.signatures import by_signature
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -31,6 +32,7 @@ class Initializer(Protocol):
 InitializerSpec: TypeAlias = "str | Mapping[str, Any] | Initializer | np.ndarray | Sequence[Any]"
 
 
+@by_signature
 @dataclass(frozen=True)
 class Constant:
     """Every element starts at ``value`` (a finite number)."""
@@ -45,6 +47,7 @@ class Constant:
         return np.full(shape, self.value, dtype=dtype)
 
 
+@by_signature
 @dataclass(frozen=True)
 class Normal:
     """Gaussian draws with mean 0 and standard deviation ``std`` >= 0; not truncated."""
@@ -59,6 +62,7 @@ class Normal:
         return rng.normal(0.0, self.std, shape).astype(dtype)
 
 
+@by_signature
 @dataclass(frozen=True)
 class Uniform:
     """Uniform draws from ``[low, high)``; raises ``ArgumentError`` unless ``low < high``."""
@@ -98,6 +102,10 @@ class VarianceScaling:
         limit = math.sqrt(3.0) * std  # a uniform draw from [-limit, limit) has variance limit^2 / 3
         return rng.uniform(-limit, limit, shape).astype(dtype)
 
+    def __repr__(self) -> str:
+        """Return its name in quotes, which is how it is asked for."""
+        return repr(next((name for name, known in INITIALIZERS.items() if self == known), "variance_scaling"))
+
 
 class GivenArray:
     """The finite values of a host array that the user gives, which must have the parameter's shape."""
@@ -108,6 +116,10 @@ class GivenArray:
     def __call__(self, shape: Shape, rng: np.random.Generator, dtype: str) -> np.ndarray:
         """Return a copy of the values in ``dtype``."""
         return host_array("initializer", self.values, dtype)
+
+    def __repr__(self) -> str:
+        """Return the array on a line."""
+        return " ".join(repr(self.values).split())
 
 
 INITIALIZERS: dict[str, Initializer] = {
@@ -122,6 +134,31 @@ INITIALIZERS: dict[str, Initializer] = {
     "lecun_normal": VarianceScaling(1.0, "in", "normal"),
 }
 
+INITIALIZER_ALIASES: dict[str, str] = {
+    "Zeros": "zeros",
+    "zeros_": "zeros",
+    "Ones": "ones",
+    "ones_": "ones",
+    "random_normal": "normal",
+    "RandomNormal": "normal",
+    "random_uniform": "uniform",
+    "RandomUniform": "uniform",
+    "GlorotUniform": "glorot_uniform",
+    "GlorotNormal": "glorot_normal",
+    "HeUniform": "he_uniform",
+    "HeNormal": "he_normal",
+    "LecunNormal": "lecun_normal",
+    "xavier_uniform": "glorot_uniform",
+    "xavier_uniform_": "glorot_uniform",
+    "xavier_normal": "glorot_normal",
+    "xavier_normal_": "glorot_normal",
+    "kaiming_uniform": "he_uniform",
+    "kaiming_uniform_": "he_uniform",
+    "kaiming_normal": "he_normal",
+    "kaiming_normal_": "he_normal",
+}
+"""What Keras and PyTorch call them."""
+
 # The initializers that take arguments, by the name they have in a saved model.
 _WITH_ARGUMENTS: dict[str, type[Constant] | type[Normal] | type[Uniform]] = {
     "constant": Constant,
@@ -133,8 +170,8 @@ _WITH_ARGUMENTS: dict[str, type[Constant] | type[Normal] | type[Uniform]] = {
 def resolve_initializer(spec: InitializerSpec) -> Initializer:
     """Return the initializer that ``spec`` means.
 
-    ``spec`` is a name of ``INITIALIZERS``, an instance such as ``Normal(0.01)``, any callable
-    ``(shape, rng, dtype) -> np.ndarray``, a host array (or nested lists) with the values themselves,
+    ``spec`` is a name of ``INITIALIZERS`` or ``INITIALIZER_ALIASES``, an instance such as ``Normal(0.01)``,
+    any callable ``(shape, rng, dtype) -> np.ndarray``, a host array (or nested lists) with the values themselves,
     or what ``describe_initializer`` returned. Raises ``ArgumentError`` for an unknown name or values
     that are not finite, ``ArgumentTypeError`` for any other type.
     """
@@ -166,9 +203,7 @@ def describe_initializer(initializer: Initializer) -> str | dict[str, Any] | Non
 def _by_name(name: str) -> Initializer:
     if name == "constant":
         raise invalid("initializer", name, "a constant needs its value: use Constant(value)")
-    if name not in INITIALIZERS:
-        raise unknown_name("initializer", name, INITIALIZERS)
-    return INITIALIZERS[name]
+    return INITIALIZERS[own_name("initializer", name, INITIALIZERS, INITIALIZER_ALIASES, "he_normal")]
 
 
 def _by_description(description: Mapping[str, Any]) -> Initializer:

@@ -12,6 +12,7 @@ from accelnn.arrays.namespace import namespace
 from accelnn.arrays.ops import PlainOps
 from accelnn.arrays.typing import Array, DTypeName
 from accelnn.errors import NotBuiltError, ShapeError, unknown_name, wrong_type
+from accelnn.habits import OF_MODELS, AnswersHabits
 from accelnn.network.arguments import host_array, integer
 from accelnn.network.assembly import (
     attach_layers,
@@ -24,11 +25,12 @@ from accelnn.network.layers.base import ActivatedLayer, ForwardContext, Layer
 from accelnn.network.layers.dense import Dense
 from accelnn.network.parameters import Arena, split
 from accelnn.network.summary import summary_table
+from accelnn.signatures import answering
 
 DTYPES: tuple[DTypeName, ...] = ("float32", "float64")
 
 
-class Network:
+class Network(AnswersHabits):
     """Layers one after the other, from ``(batch, n_in)`` to ``(batch, n_out)``.
 
     layers: one `Layer` or more; a layer belongs to one network.
@@ -47,7 +49,9 @@ class Network:
     """
 
     arena: Arena
+    _elsewhere = OF_MODELS
 
+    @answering
     def __init__(
         self,
         layers: Iterable[Layer],
@@ -122,6 +126,7 @@ class Network:
         """
         return ForwardContext(training, ops or self.backend.ops, self.backend.xp, dropout_keys)
 
+    @answering
     def forward(self, x: Array, context: ForwardContext, *, scores: bool = False) -> Array:
         """Return the output ``(batch, n_out)`` for ``x (batch, n_in)``, an array of the backend.
 
@@ -137,6 +142,7 @@ class Network:
         self._output_shape = y.shape
         return y
 
+    @answering
     def backward(self, d_output: Array) -> Array:
         """Assign all gradients in the arena and return ``dx (batch, n_in)``.
 

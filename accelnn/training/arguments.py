@@ -10,15 +10,19 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import warnings
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from accelnn.errors import invalid, wrong_type
+from accelnn.errors import AccelnnWarning, invalid, wrong_type
+from accelnn.network.arguments import integer
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
+
+AUTO_BATCH_SIZE = 32
 
 _COMPARISONS: Final[dict[str, tuple[str, Callable[[float, float], bool]]]] = {
     "above": (">", operator.gt),
@@ -68,6 +72,24 @@ def checked_amounts(argument: str, values: npt.ArrayLike) -> FloatArray:
     if wrong.size:
         raise invalid(f"an entry of {argument}", float(wrong[0]), "use finite numbers >= 0")
     return amounts
+
+
+def checked_batch_size(batch_size: int | str | None, n: int, *, is_chunk: bool = False) -> int:
+    """Return how many of ``n`` rows make a mini-batch, with a warning if that is fewer than the user asked for."""
+    if batch_size is None:
+        return n
+    if isinstance(batch_size, str) and batch_size == "auto":
+        return min(AUTO_BATCH_SIZE, n)
+    size = integer("batch_size", batch_size)
+    if size > n and not is_chunk:  # the last of many chunks may well be small
+        message = f"batch_size is {size} and there are only {n} rows: all rows make one batch"
+        warnings.warn(message, AccelnnWarning, stacklevel=4)  # behind fit and what answers its wrong calls
+    return min(size, n)
+
+
+def checked_threads(threads: int | None) -> int | None:
+    """Return the limit of the threads, None where there is none."""
+    return None if threads is None else integer("threads", threads)
 
 
 def _as_float(value: numbers.Real) -> float:

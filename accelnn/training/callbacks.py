@@ -9,6 +9,7 @@ from typing import Any
 
 from accelnn.arrays.float_errors import callers_float_errors
 from accelnn.errors import wrong_type
+from accelnn.signatures import by_signature
 from accelnn.training.history import History
 
 
@@ -38,6 +39,7 @@ class TrainingPlan:
     initial_step: int = 0
 
 
+@by_signature
 class Callback:
     """Base of all callbacks; every method does nothing until a subclass says otherwise.
 

@@ -103,7 +103,7 @@ class Training:
                 self._run_epochs()
         except KeyboardInterrupt:
             self.history.interrupted = True
-            warnings.warn("training was interrupted; the model keeps what it has learned", AccelnnWarning, stacklevel=3)
+            warnings.warn("training was interrupted; the model keeps what it has learned", AccelnnWarning, stacklevel=4)
         finally:
             self.callbacks.on_train_end(self.network, self.history)
         return self.history

@@ -7,18 +7,18 @@ import numbers
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from accelnn.errors import AccelnnError, invalid, unknown_name, wrong_type
-from accelnn.training.metrics import resolve_mode
+from accelnn.errors import AccelnnError, invalid, wrong_type
+from accelnn.habits import OF_HISTORIES, AnswersHabits
+from accelnn.training.history_table import TIMING, history_table
+from accelnn.training.metrics import resolve_mode, unknown_column
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-_NOT_PLOTTED = ("seconds", "samples_per_s")
 
 
 class Best(NamedTuple):
@@ -28,14 +28,15 @@ class Best(NamedTuple):
     value: float
 
 
-@dataclass
-class History:
+@dataclass(repr=False)
+class History(AnswersHabits):
     """Numbers of every epoch, by column.
 
     Columns are ``loss`` (training loss of the epoch, the value that was differentiated),
     ``seconds`` (duration of the epoch), ``samples_per_s`` (training samples per second), ``val_loss`` where
     there is validation data, and each metric as ``<metric>`` and ``val_<metric>``. ``len(history)`` is the
-    number of epochs; iteration and ``in`` go over the names of the columns, so ``dict(history)`` works.
+    number of epochs; iteration and ``in`` go over the names of the columns, so ``dict(history)`` works. It prints
+    as a table.
 
     Attributes:
         epochs: the records, one dict per epoch.
@@ -45,6 +46,8 @@ class History:
         stopped_because: why a callback ended the run before its last epoch; None if none did.
 
     """
+
+    _elsewhere: ClassVar = OF_HISTORIES
 
     epochs: list[dict[str, float]] = field(default_factory=list)
     runner: str = ""
@@ -85,8 +88,12 @@ class History:
 
         """
         if name not in self:
-            raise unknown_name("column", name, self.keys())
+            raise unknown_column("column", name, self.keys())
         return [record.get(name, math.nan) for record in self.epochs]
+
+    def __repr__(self) -> str:
+        """Return a table of the epochs, the first and the last of many, and how the run ended."""
+        return history_table(self)
 
     def keys(self) -> list[str]:
         """Return the names of the columns in the order in which they were first recorded."""
@@ -151,7 +158,7 @@ class History:
         """Return the columns by metric: ``{"loss": ["loss", "val_loss"], ...}``."""
         panels: dict[str, list[str]] = {}
         for name in self:
-            if name not in _NOT_PLOTTED:
+            if name not in TIMING:
                 panels.setdefault(name.removeprefix("val_").removeprefix("test_"), []).append(name)
         return panels
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from accelnn.arrays.float_errors import callers_float_errors
 from accelnn.errors import ArgumentError, ShapeError, invalid, shown, unknown_name, wrong_type
+from accelnn.network.arguments import own_name
 from accelnn.training.arguments import FloatArray
 
 HostArray: TypeAlias = npt.NDArray[Any]
@@ -102,13 +103,48 @@ METRICS: Final[dict[str, MetricFunction]] = {
 }
 """Metric by name."""
 
+METRIC_ALIASES: Final[dict[str, str]] = {
+    "acc": "accuracy",
+    "Accuracy": "accuracy",
+    "accuracy_score": "accuracy",
+    "categorical_accuracy": "accuracy",
+    "sparse_categorical_accuracy": "accuracy",
+    "CategoricalAccuracy": "accuracy",
+    "SparseCategoricalAccuracy": "accuracy",
+    "BinaryAccuracy": "binary_accuracy",
+    "mean_squared_error": "mse",
+    "MeanSquaredError": "mse",
+    "MSE": "mse",
+    "mean_absolute_error": "mae",
+    "MeanAbsoluteError": "mae",
+    "MAE": "mae",
+    "root_mean_squared_error": "rmse",
+    "RootMeanSquaredError": "rmse",
+    "RMSE": "rmse",
+    "r2_score": "r2",
+    "R2Score": "r2",
+}
+"""What Keras, scikit-learn, fastai and others call them."""
+
+_ERROR = "errors are positive here, lower is better: use "
+_ABSENT_METRICS = {
+    **dict.fromkeys(("auc", "AUC", "roc_auc", "f1", "F1Score", "precision", "Precision", "recall", "Recall"),
+                    "write a function of it, with (output, target) as NumPy arrays, and give that in its place"),
+    "error_rate": "use 'accuracy', which is 1 - error_rate",
+    "neg_mean_squared_error": f"{_ERROR}'mse'",
+    "neg_mean_absolute_error": f"{_ERROR}'mae'",
+    **dict.fromkeys(("loss", "categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy",
+                     "log_loss"),
+                    "leave it out: the loss is recorded anyway, as 'loss' and 'val_loss'"),
+}  # fmt: skip
+
 
 def resolve_metric(spec: MetricSpec) -> tuple[str, MetricFunction]:
     """Return the name, which is the key in the history, and the function of a metric.
 
     Args:
-        spec: a key of ``METRICS``, or a function ``(output, target) -> float`` of host arrays written with
-            ``def``, whose own name is used.
+        spec: a key of ``METRICS`` or ``METRIC_ALIASES``, or a function ``(output, target) -> float`` of host
+            arrays written with ``def``, whose own name is used.
 
     Raises:
         ArgumentError: an unknown name (the nearest one is proposed), a function without a usable name, or
@@ -117,9 +153,8 @@ def resolve_metric(spec: MetricSpec) -> tuple[str, MetricFunction]:
 
     """
     if isinstance(spec, str):
-        if spec not in METRICS:
-            raise unknown_name("metric", spec, METRICS)
-        return spec, METRICS[spec]
+        name = own_name("metric", spec, METRICS, METRIC_ALIASES, "accuracy", _ABSENT_METRICS)
+        return name, METRICS[name]
     if not callable(spec) or isinstance(spec, type):
         raise wrong_type("metric", spec, f"use a function (output, target) -> float or {', '.join(METRICS)}")
     return _checked_name(spec), spec
@@ -165,7 +200,21 @@ def higher_is_better(name: str) -> bool:
         return True
     if name.endswith(_LOWER_ENDINGS):
         return False
-    raise invalid("metric", name, "say mode='max' or mode='min', its name does not tell which is better")
+    own = own_column(name)
+    fix = "say mode='max' or mode='min', its name does not tell which is better"
+    raise invalid("metric", name, fix if own is None else f"use {own!r}, its name in the history; or else {fix}")
+
+
+def own_column(name: str) -> str | None:
+    """Return accelnn's name of a column that another library calls ``name``, such as "val_acc"; None for all others."""
+    metric = name.removeprefix("val_")
+    return name.removesuffix(metric) + METRIC_ALIASES[metric] if metric in METRIC_ALIASES else None
+
+
+def unknown_column(argument: str, name: object, columns: Iterable[str]) -> ArgumentError:
+    """Return the error for a column that is not recorded; it proposes the nearest one, or what it is called here."""
+    recorded, own = list(columns), own_column(str(name))
+    return unknown_name(argument, name, recorded, {str(name): own} if own and own in recorded else None)
 
 
 def resolve_mode(metric: str, mode: str) -> bool:

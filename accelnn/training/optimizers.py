@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from accelnn.arrays.float_errors import own_float_errors
-from accelnn.errors import ArgumentTypeError, ShapeError, invalid, unknown_name, wrong_type
-from accelnn.network.arguments import flag
+from accelnn.errors import ArgumentTypeError, ShapeError, invalid, wrong_type
+from accelnn.habits import OF_OPTIMIZERS, AnswersHabits
+from accelnn.network.arguments import flag, own_name
+from accelnn.signatures import by_signature
 from accelnn.training.arguments import FloatArray, checked_amounts, checked_number
 from accelnn.training.schedules import Schedule, as_schedule
 
@@ -47,7 +49,7 @@ def _checked_steps(steps: npt.ArrayLike, rates: npt.ArrayLike) -> tuple[npt.NDAr
 
 
 @dataclass(frozen=True)
-class Optimizer(ABC):
+class Optimizer(AnswersHabits, ABC):
     """Base of all optimizers.
 
     Attributes:
@@ -62,6 +64,8 @@ class Optimizer(ABC):
         ArgumentTypeError: a number of the wrong type.
 
     """
+
+    _elsewhere: ClassVar = OF_OPTIMIZERS
 
     learning_rate: float | Schedule
     clip_norm: float | None = field(default=None, kw_only=True)
@@ -123,6 +127,7 @@ class Optimizer(ABC):
         return table
 
 
+@by_signature
 @dataclass(frozen=True)
 class SGD(Optimizer):
     """Stochastic gradient descent, with (Nesterov) momentum if asked for.
@@ -161,6 +166,7 @@ class SGD(Optimizer):
         return (rates,) if self.momentum == 0.0 else (rates, self.momentum)
 
 
+@by_signature
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
     """Steps divided by a running root mean square of the gradient.
@@ -193,6 +199,7 @@ class RMSprop(Optimizer):
         return rates, self.rho, self.epsilon
 
 
+@by_signature
 @dataclass(frozen=True)
 class Adam(Optimizer):
     """Adam: momentum over RMSprop, both corrected for their start at zero.
@@ -234,6 +241,7 @@ class Adam(Optimizer):
         return 0.0
 
 
+@by_signature
 @dataclass(frozen=True)
 class AdamW(Adam):
     """Adam with decoupled weight decay: every parameter is first multiplied by 1 - lr * weight_decay.
@@ -262,22 +270,42 @@ OPTIMIZERS: Final[dict[str, Optimizer]] = {
 }
 """Optimizer by name, with default arguments."""
 
+OPTIMIZER_ALIASES: Final[dict[str, str]] = {
+    "SGD": "sgd",
+    "RMSprop": "rmsprop",
+    "RMSProp": "rmsprop",
+    "Adam": "adam",
+    "AdamW": "adamw",
+}
+"""The names of their classes."""
 
-def resolve_optimizer(spec: str | Optimizer, learning_rate: float | Schedule | None = None) -> Optimizer:
-    """Return an optimizer from its name (a key of ``OPTIMIZERS``) or from itself.
+_ABSENT_OPTIMIZERS = dict.fromkeys(
+    ("lbfgs", "LBFGS", "l-bfgs"), "it belongs to the estimators: MLPClassifier(solver='lbfgs')"
+)
+
+
+def optimizer_name(name: str, argument: str = "optimizer") -> str:
+    """Return accelnn's own name of an optimizer; raises ArgumentError for an unknown one."""
+    return own_name(argument, name, OPTIMIZERS, OPTIMIZER_ALIASES, "adam", _ABSENT_OPTIMIZERS)
+
+
+def resolve_optimizer(
+    spec: str | Optimizer, learning_rate: float | Schedule | None = None, argument: str = "optimizer"
+) -> Optimizer:
+    """Return an optimizer from its name or from itself.
 
     Args:
-        spec: a name or an optimizer.
+        spec: a key of ``OPTIMIZERS`` or ``OPTIMIZER_ALIASES``, or an optimizer.
         learning_rate: a number > 0 or a schedule that replaces the one of ``spec``; None keeps it.
+        argument: what the message calls ``spec``.
 
     Raises:
         ArgumentError: an unknown name (the nearest one is proposed), or a bad learning rate.
         ArgumentTypeError: neither a name nor an optimizer.
 
     """
-    optimizer = OPTIMIZERS.get(spec) if isinstance(spec, str) else spec
-    if optimizer is None and isinstance(spec, str):
-        raise unknown_name("optimizer", spec, OPTIMIZERS)
-    if not isinstance(optimizer, Optimizer):
-        raise wrong_type("optimizer", spec, "use a name such as 'adam' or an optimizer such as Adam(0.001)")
-    return optimizer if learning_rate is None else replace(optimizer, learning_rate=learning_rate)
+    if isinstance(spec, str):
+        spec = OPTIMIZERS[optimizer_name(spec, argument)]
+    if not isinstance(spec, Optimizer):
+        raise wrong_type(argument, spec, "use a name such as 'adam' or an optimizer such as Adam(0.001)")
+    return spec if learning_rate is None else replace(spec, learning_rate=learning_rate)

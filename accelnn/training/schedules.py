@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from accelnn.arrays.float_errors import own_float_errors
-from accelnn.errors import ArgumentError, ShapeError, shown, unknown_name, wrong_type
-from accelnn.network.arguments import integer
+from accelnn.errors import ArgumentError, ShapeError, shown, wrong_type
+from accelnn.network.arguments import integer, own_name
+from accelnn.signatures import by_signature
 from accelnn.training.arguments import FloatArray, checked_amounts, checked_number
 
 
+@by_signature
 class Schedule(ABC):
     """Base of all schedules; a custom one is a subclass that writes ``curve``.
 
@@ -62,6 +64,7 @@ class Schedule(ABC):
             return _checked_rates(self, self.curve(at, total), at.shape)
 
 
+@by_signature
 @dataclass(frozen=True)
 class Constant(Schedule):
     """The same ``rate`` (> 0) in every step."""
@@ -76,6 +79,7 @@ class Constant(Schedule):
         return np.full_like(epochs, self.rate)
 
 
+@by_signature
 @dataclass(frozen=True)
 class StepDecay(Schedule):
     """``rate * factor ** floor(epoch / every)``: a drop after every ``every`` epochs.
@@ -97,6 +101,7 @@ class StepDecay(Schedule):
         return self.rate * self.factor ** np.floor(epochs / self.every)
 
 
+@by_signature
 @dataclass(frozen=True)
 class ExponentialDecay(Schedule):
     """``rate * factor ** epoch``, lowered a little in every step; ``rate`` > 0, ``factor`` in (0, 1]."""
@@ -113,6 +118,7 @@ class ExponentialDecay(Schedule):
         return self.rate * self.factor**epochs
 
 
+@by_signature
 @dataclass(frozen=True)
 class Cosine(Schedule):
     """Half a cosine from ``rate`` (> 0) at the beginning to ``final`` (in [0, rate]) at the planned end.
@@ -133,6 +139,7 @@ class Cosine(Schedule):
         return _cosine(self.rate, self.final, np.minimum(epochs / total_epochs, 1.0))
 
 
+@by_signature
 @dataclass(frozen=True)
 class InverseScaling(Schedule):
     """``rate / (1 + epoch) ** power``; ``rate`` > 0, ``power`` >= 0.
@@ -154,6 +161,7 @@ class InverseScaling(Schedule):
         return self.rate / (1.0 + epochs) ** self.power
 
 
+@by_signature
 @dataclass(frozen=True)
 class OneCycle(Schedule):
     """One rise and one fall, both half cosines, over the whole training.
@@ -184,6 +192,7 @@ class OneCycle(Schedule):
         return np.where(done < self.warmup, rise, fall)
 
 
+@by_signature
 @dataclass(frozen=True)
 class Warmup(Schedule):
     """The schedule (or constant rate) ``then``, multiplied by a straight ramp during the first ``epochs``.
@@ -221,20 +230,36 @@ SCHEDULES: Final[dict[str, Callable[[float], Schedule]]] = {
 }
 """Schedule by name, from its (largest) rate; all other arguments at their defaults."""
 
+SCHEDULE_ALIASES: Final[dict[str, str]] = {
+    "StepLR": "step",
+    "step_decay": "step",
+    "ExponentialLR": "exponential",
+    "ExponentialDecay": "exponential",
+    "exponential_decay": "exponential",
+    "CosineAnnealingLR": "cosine",
+    "CosineDecay": "cosine",
+    "cosine_decay": "cosine",
+    "cosine_annealing": "cosine",
+    "invscaling": "inverse_scaling",
+    "OneCycleLR": "one_cycle",
+    "onecycle": "one_cycle",
+    "1cycle": "one_cycle",
+}
+"""What Keras, PyTorch, scikit-learn and fastai call them."""
 
-def resolve_schedule(name: str, rate: float) -> Schedule:
-    """Return the schedule called ``name`` (a key of ``SCHEDULES``) with the largest learning rate ``rate``.
+
+def resolve_schedule(name: str, rate: float, argument: str = "schedule") -> Schedule:
+    """Return the schedule called ``name`` with the largest learning rate ``rate``.
+
+    ``name`` is a key of ``SCHEDULES`` or ``SCHEDULE_ALIASES``; ``argument`` is what the message calls it.
 
     Raises:
         ArgumentError: an unknown name (the nearest one is proposed), or a rate that is not > 0.
         ArgumentTypeError: the name is not a string, or the rate is not a number.
 
     """
-    if not isinstance(name, str):
-        raise wrong_type("schedule", name, f"use one of the names {', '.join(SCHEDULES)}")
-    if name not in SCHEDULES:
-        raise unknown_name("schedule", name, SCHEDULES)
-    return SCHEDULES[name](checked_number("learning_rate", rate, above=0))
+    own = own_name(argument, name, SCHEDULES, SCHEDULE_ALIASES, "cosine")
+    return SCHEDULES[own](checked_number("learning_rate", rate, above=0))
 
 
 def as_schedule(value: Schedule | float, argument: str = "learning_rate") -> Schedule:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,12 +12,14 @@ from accelnn.arrays.backend import Backend
 from accelnn.arrays.float_errors import own_float_errors
 from accelnn.arrays.namespace import namespace
 from accelnn.arrays.typing import Array
-from accelnn.errors import AccelnnWarning, about, invalid
+from accelnn.errors import about, invalid
 from accelnn.network.arguments import flag, integer
 from accelnn.network.layers.base import Layer
 from accelnn.network.losses import check_pair, resolve_loss
 from accelnn.network.network import Network
 from accelnn.network.saving import restore, save
+from accelnn.signatures import answering
+from accelnn.training.arguments import checked_batch_size, checked_threads
 from accelnn.training.callbacks import Callback, CallbackList
 from accelnn.training.checkpoints.checkpoint import Checkpoint
 from accelnn.training.checkpoints.run_keeper import kept
@@ -35,8 +36,6 @@ from accelnn.training.progress import Progress
 from accelnn.training.row_orders import checked_shuffle, row_order
 from accelnn.training.runners.choice import check_runner, choose_predictor
 from accelnn.training.runners.precision import checked_precision
-
-AUTO_BATCH_SIZE = 32
 
 _USUAL_LOSSES = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy", "exponential": "poisson"}
 
@@ -67,6 +66,7 @@ class Sequential(Network):
     _loss: str | None = None
     _state: OptimizerState | None = None
 
+    @answering
     def fit(
         self,
         x: Any,
@@ -156,7 +156,7 @@ class Sequential(Network):
         check_runner(runner)
         if flag("detect_anomaly", detect_anomaly) and runner not in ("auto", "plain"):
             raise invalid("runner", runner, "leave it out: detect_anomaly=True takes the plain one")
-        limit, products = _checked_threads(threads), checked_precision(precision, self.dtype)
+        limit, products = checked_threads(threads), checked_precision(precision, self.dtype)
         name = self._checked_loss(loss)
         with own_float_errors():
             data = checked_data(x, y, self, name, sample_weight, class_weight)
@@ -164,7 +164,7 @@ class Sequential(Network):
             generator = keeper.split_generator(self.shuffle_rng)
             rows, held_out = split_rows(self, data, validation_data, validation_split, generator)
             validation = validation_rows(self, data, held_out, validation_data, name)
-            size = _checked_batch_size(batch_size, len(rows))
+            size = checked_batch_size(batch_size, len(rows))
             order = row_order(mixing, self.shuffle_rng, data.row_bytes)
             settings = Settings(
                 name, n_epochs, size, order, runner, rows, limit, products, detect_anomaly=bool(detect_anomaly)
@@ -173,6 +173,7 @@ class Sequential(Network):
             self._loss, self._state, self.history = name, OptimizerState.fresh(chosen, self), History()
             return Training(self, data, settings, self._state, observers, evaluators, self.history, keeper).run()
 
+    @answering
     def partial_fit(
         self,
         x: Any,
@@ -199,7 +200,7 @@ class Sequential(Network):
         """
         mixing = checked_shuffle(shuffle)
         check_runner(runner)
-        limit, products = _checked_threads(threads), checked_precision(precision, self.dtype)
+        limit, products = checked_threads(threads), checked_precision(precision, self.dtype)
         chosen = None if optimizer is None else resolve_optimizer(optimizer)
         name = self._checked_loss(self._loss if loss is None else loss)
         total = LossOfChunks(name)
@@ -207,7 +208,7 @@ class Sequential(Network):
             for chunk in chunks_of(x, y, sample_weight):
                 with about(chunk.name):
                     data = checked_data(chunk.x, chunk.y, self, name, chunk.sample_weight, class_weight)
-                    size = _checked_batch_size(batch_size, len(data), is_chunk=bool(chunk.name))
+                    size = checked_batch_size(batch_size, len(data), is_chunk=bool(chunk.name))
                 if self._state is None or (chosen is not None and chosen != self._state.optimizer):
                     self._state = OptimizerState.fresh(chosen or resolve_optimizer("adam"), self)
                 self._loss = name
@@ -219,6 +220,7 @@ class Sequential(Network):
                 total.add(history["loss"][-1], data)
         return total.value
 
+    @answering
     def evaluate(
         self,
         x: Any,
@@ -239,6 +241,12 @@ class Sequential(Network):
             data = checked_data(x, y, self, name, sample_weight)
             return Evaluator(self, data, name, resolve_metrics(metrics)).evaluate()
 
+    @answering
+    def __call__(self, x: Any, *, to_host: bool = True) -> Array:
+        """Return the outputs (n, n_out) for ``x (n, n_in)``, in the model's dtype; ``to_host`` as in ``predict``."""
+        return self._outputs(x, to_host)
+
+    @answering
     def predict(self, x: Any, *, to_host: bool = True) -> Array:
         """Return predictions for ``x (n, n_in)``, a new array.
 
@@ -256,6 +264,7 @@ class Sequential(Network):
                 return decided.reshape(-1) if self.n_out == 1 else decided
             return output
 
+    @answering
     def predict_proba(self, x: Any, *, to_host: bool = True) -> Array:
         """Return probabilities (n, n_out) for ``x (n, n_in)``, in the model's dtype; ``to_host`` as in ``predict``.
 
@@ -280,6 +289,7 @@ class Sequential(Network):
                 outputs.append(np.array(self.backend.to_host(values)))
         return outputs
 
+    @answering
     def save(self, path: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None) -> None:
         """Write the layers and their weights to one file; ``accelnn.load_model`` reads it.
 
@@ -338,19 +348,3 @@ def _observers(callbacks: Callback | Iterable[Callback] | None, progress: Progre
     """Return the callbacks with the progress display behind them, so that it shows what they did."""
     given = CallbackList(callbacks)
     return CallbackList([*given.callbacks, progress]) if progress.verbose else given
-
-
-def _checked_batch_size(batch_size: int | str | None, n: int, *, is_chunk: bool = False) -> int:
-    if batch_size is None:
-        return n
-    if isinstance(batch_size, str) and batch_size == "auto":
-        return min(AUTO_BATCH_SIZE, n)
-    size = integer("batch_size", batch_size)
-    if size > n and not is_chunk:  # the last of many chunks may well be small
-        message = f"batch_size is {size} and there are only {n} rows: all rows make one batch"
-        warnings.warn(message, AccelnnWarning, stacklevel=3)
-    return min(size, n)
-
-
-def _checked_threads(threads: int | None) -> int | None:
-    return None if threads is None else integer("threads", threads)

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from accelnn.errors import invalid, unknown_name
+from accelnn.errors import invalid
 from accelnn.network.arguments import flag, integer
+from accelnn.signatures import by_signature
 from accelnn.training.arguments import checked_number
 from accelnn.training.callbacks import Callback, TrainingPlan
 from accelnn.training.history import History
-from accelnn.training.metrics import resolve_mode
+from accelnn.training.metrics import resolve_mode, unknown_column
 
 
+@by_signature
 class EarlyStopping(Callback):
     """Stop when a metric has not improved for a while, and go back to the best weights.
 
@@ -55,6 +57,7 @@ class EarlyStopping(Callback):
         self.patience = integer("patience", patience, minimum=1)
         self.min_delta = checked_number("min_delta", min_delta, at_least=0)
         self.restore_best = flag("restore_best", restore_best)
+        self.mode = mode
         self._higher = resolve_mode(metric, mode)
         self._forget()
 
@@ -130,6 +133,7 @@ class EarlyStopping(Callback):
         return f" (best {self.best:.6g} in epoch {self.best_epoch + 1})"  # people count epochs from 1
 
 
+@by_signature
 class StopOnTarget(Callback):
     """Stop as soon as a metric reaches a target.
 
@@ -148,6 +152,7 @@ class StopOnTarget(Callback):
     def __init__(self, metric: str, target: float, mode: str = "auto") -> None:
         self.metric = metric
         self.target = checked_number("target", target)
+        self.mode = mode
         self._higher = resolve_mode(metric, mode)
 
     def on_train_begin(self, model: Any, plan: TrainingPlan) -> None:
@@ -179,5 +184,5 @@ def _recorded(metric: str, record: dict[str, float], argument: str = "metric") -
         if metric.startswith("val_") and "val_loss" not in record:
             fix = f"give validation_data or validation_split; recorded: {', '.join(record)}"
             raise invalid(argument, metric, fix)
-        raise unknown_name(argument, metric, record)
+        raise unknown_column(argument, metric, record)
     return record[metric]

@@ -6,8 +6,10 @@ from typing import Any
 
 from accelnn.arrays.typing import Array
 from accelnn.network.layers.base import ActivatedLayer, ForwardContext
+from accelnn.signatures import by_signature
 
 
+@by_signature
 class Activation(ActivatedLayer):
     """``a = activation(x)``, for a network that puts something between a `Dense` layer and its activation.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,12 @@ import numpy as np
 from accelnn.arrays.ops import PlainOps
 from accelnn.arrays.typing import Array, Namespace
 from accelnn.errors import invalid
+from accelnn.habits import OF_LAYERS, AnswersHabits
 from accelnn.network.activations import resolve_activation
 from accelnn.network.arguments import integer, number, text
 from accelnn.network.initializers import Constant, InitializerSpec, Shape, resolve_initializer
 from accelnn.network.parameters import Parameter, Variable
+from accelnn.signatures import by_signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class ForwardContext:
     dropout_keys: np.ndarray | None = None
 
 
-class Layer(ABC):
+@by_signature
+class Layer(AnswersHabits, ABC):
     """One step of a network: ``forward`` computes it, ``backward`` takes the gradient back through it.
 
     To write your own layer, derive from this class and define
@@ -78,6 +82,7 @@ class Layer(ABC):
     parameters: tuple[Parameter, ...] = ()
     states: tuple[Variable, ...] = ()
     _attributes_kept: frozenset[str] = frozenset()
+    _elsewhere = OF_LAYERS
 
     def __init__(self, name: str | None = None) -> None:
         self.name = None if name is None else text("name", name)
@@ -151,6 +156,11 @@ class Layer(ABC):
         for parameter in self.parameters:
             setattr(self, "d" + parameter.name, parameter.gradients)
         self.built = True
+
+    @property
+    def _implied(self) -> list[str]:
+        """The arguments that say nothing: a name that the network made up."""
+        return ["name"] if re.fullmatch(rf"{type(self).__name__.lower()}_\d+", self.name or "") else []
 
     def _declared(self) -> list[Variable]:
         return [*self.parameters, *self.states]

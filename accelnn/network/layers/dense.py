@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from accelnn.arrays.typing import Array
+from accelnn.errors import wrong_type
 from accelnn.network.activations import resolve_activation
 from accelnn.network.arguments import flag, integer, number
 from accelnn.network.initializers import InitializerSpec, describe_initializer, resolve_initializer
 from accelnn.network.layers.base import ActivatedLayer, ForwardContext
+from accelnn.signatures import by_signature
 
 
+@by_signature
 class Dense(ActivatedLayer):
     """``a = activation(x W + b)``: every output sees every input.
 
@@ -44,6 +47,8 @@ class Dense(ActivatedLayer):
         l2: float = 0.0,
         name: str | None = None,
     ) -> None:
+        if isinstance(activation, int):  # the number of outputs, behind that of the inputs
+            raise wrong_type("activation", activation, "use Dense(units, activation): inputs are counted in the data")
         super().__init__(activation, name=name)
         self.units = integer("units", units)
         default = resolve_activation(activation).default_initializer
@@ -84,6 +89,16 @@ class Dense(ActivatedLayer):
         if self.use_bias:
             self.db[...] = db
         return dz
+
+    @property
+    def _implied(self) -> list[str]:
+        """The arguments that say nothing: initializers that are taken anyway, and a name that the network made up."""
+        taken = {
+            "initializer": (self.initializer, resolve_activation(self.activation).default_initializer),
+            "bias_initializer": (self.bias_initializer, "zeros"),
+        }
+        same = [name for name, (initializer, usual) in taken.items() if describe_initializer(initializer) == usual]
+        return [*super()._implied, *same]
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments; initializers of the user's own become None."""

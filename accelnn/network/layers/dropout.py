@@ -8,8 +8,10 @@ from accelnn.arrays.typing import Array
 from accelnn.errors import invalid
 from accelnn.network.arguments import number
 from accelnn.network.layers.base import ForwardContext, Layer
+from accelnn.signatures import by_signature
 
 
+@by_signature
 class Dropout(Layer):
     """Set each input to 0 with probability ``rate`` in training and scale the rest by ``1 / (1 - rate)``.
 

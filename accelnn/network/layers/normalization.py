@@ -8,8 +8,10 @@ from accelnn.arrays.typing import Array
 from accelnn.errors import invalid
 from accelnn.network.arguments import number
 from accelnn.network.layers.base import ForwardContext, Layer
+from accelnn.signatures import by_signature
 
 
+@by_signature
 class BatchNorm(Layer):
     """Give each column mean 0 and variance 1 over the batch, then scale by ``gamma`` and shift by ``beta``.
 
@@ -83,6 +85,7 @@ class BatchNorm(Layer):
         return {"momentum": self.momentum, "epsilon": self.epsilon}
 
 
+@by_signature
 class LayerNorm(Layer):
     """Give each row mean 0 and variance 1 over its columns, then scale by ``gamma`` and shift by ``beta``.
 

@@ -8,8 +8,10 @@ from accelnn.arrays.typing import Array
 from accelnn.errors import invalid
 from accelnn.network.arguments import number
 from accelnn.network.layers.base import ForwardContext, Layer
+from accelnn.signatures import by_signature
 
 
+@by_signature
 class Rescaling(Layer):
     """``y = x * scale + offset``, e.g. ``Rescaling(1 / 255)`` in front of a model that takes uint8 pixels.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from accelnn.errors import AccelnnWarning, ArgumentError, invalid, wrong_type
 from accelnn.network.arguments import flag, integer
+from accelnn.signatures import by_signature
 from accelnn.training.checkpoints.folder import CheckpointFolder
 from accelnn.training.metrics import higher_is_better
 
@@ -27,6 +28,7 @@ class Interval(NamedTuple):
     unit: str
 
 
+@by_signature
 @dataclass(frozen=True)
 class Checkpoint:
     """Checkpoints of a training run, for ``fit(..., checkpoint=Checkpoint("runs/first"), resume=True)``.

@@ -89,7 +89,7 @@ class CheckpointFolder:
                 continue
             for failure in failures:
                 message = f"{failure}; the one before it, {found.path.name}, is used"
-                warnings.warn(message, AccelnnWarning, stacklevel=5)
+                warnings.warn(message, AccelnnWarning, stacklevel=6)
             return content
         if failures:
             raise CheckpointError(f"no checkpoint in {str(self.path)!r} can be used: {failures[0]}")

@@ -228,7 +228,7 @@ class CheckpointKeeper(Keeper):
         found = differences(before, machine_of(self._training))
         if found:
             message = f"the run goes on as before up to rounding, not bit by bit: {'; '.join(found)}"
-            warnings.warn(message, AccelnnWarning, stacklevel=6)
+            warnings.warn(message, AccelnnWarning, stacklevel=7)
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
