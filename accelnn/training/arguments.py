@@ -56,6 +56,21 @@ def checked_number(argument: str, value: object, **bounds: float) -> float:
     return number
 
 
+def real_number(name: str, value: object) -> float:
+    """Return what was measured as a Python float: any real number, NaN and infinity too, also an array of no dimension.
+
+    Raises:
+        ArgumentTypeError: anything else, truth values among it; ``name`` says what it is.
+
+    """
+    if type(value) is float:  # nearly always, and the questions below take longer than a step of a small network
+        return value
+    number = value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+    if isinstance(number, bool) or not isinstance(number, numbers.Real):
+        raise wrong_type(name, value, "record a real number; a metric returns one float")
+    return float(number)
+
+
 def checked_amounts(argument: str, values: npt.ArrayLike) -> FloatArray:
     """Return ``values`` (any shape) as a float64 array of finite numbers >= 0.
 

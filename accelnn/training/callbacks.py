@@ -10,6 +10,7 @@ from typing import Any
 from accelnn.arrays.float_errors import callers_float_errors
 from accelnn.errors import wrong_type
 from accelnn.signatures import by_signature
+from accelnn.training.arguments import real_number
 from accelnn.training.history import History
 
 
@@ -144,7 +145,7 @@ class CallbackList(Callback):
     @callers_float_errors()
     def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> bool:
         """Tell every callback, also after one asked to stop; True if any did, with the reasons joined."""
-        stopping = [c for c in self.callbacks if c.on_epoch_end(model, epoch, record)]
+        stopping = [c for c in self.callbacks if _recorded(c, model, epoch, record)]
         if stopping:
             self.stop_reason = "; ".join(c.stop_reason or type(c).__name__ for c in stopping)
         return bool(stopping)
@@ -161,6 +162,17 @@ def _checked_callback(callback: Any) -> Callback:
     if not isinstance(callback, Callback):
         raise wrong_type("callbacks", callback, "use instances of Callback, such as EarlyStopping()")
     return callback
+
+
+def _recorded(callback: Callback, model: Any, epoch: int, record: dict[str, float]) -> bool:
+    """Tell a callback of the end of an epoch; what it has written into the record becomes numbers."""
+    before, who = dict(record), type(callback).__name__
+    stops = callback.on_epoch_end(model, epoch, record)
+    written = dict(record)
+    record.clear()
+    record |= before  # which it is then after an error, too
+    record |= {name: real_number(f"record[{name!r}] of {who}", value) for name, value in written.items()}
+    return bool(stops)
 
 
 def _hears(callback: Callback, event: str) -> bool:

@@ -8,9 +8,10 @@ import numpy as np
 
 from accelnn.arrays import reference
 from accelnn.arrays.foreign import taken
-from accelnn.errors import about
+from accelnn.errors import AccelnnError, ArgumentError, about
 from accelnn.network.losses import resolve_loss
 from accelnn.network.network import Network
+from accelnn.training.arguments import real_number
 from accelnn.training.data import TrainingData
 from accelnn.training.metrics import MetricFunction
 from accelnn.training.runners.choice import choose_predictor
@@ -70,11 +71,24 @@ class Evaluator:
         return np.concatenate([self._predictor.predict(taken(x, piece)) for piece in pieces])
 
     def _measured(self, name: str, metric: MetricFunction, output: np.ndarray) -> float:
-        with about(f"metric {name!r}"):
-            return metric(output, self._y)
+        try:
+            with about(f"metric {name!r}"):
+                value = metric(_read_only(output), _read_only(self._y))
+        except ValueError as error:
+            if "read-only" not in str(error) or isinstance(error, AccelnnError):
+                raise
+            fix = "outputs and targets belong to the run and to other metrics, change a copy of them"
+            raise ArgumentError(f"metric {name!r} writes to what it is given ({error}): {fix}") from error
+        return real_number(name, value)
 
     def _loss(self, raw: np.ndarray) -> float:
         # In float64: a sum over a whole data set needs the digits.
         y = self._y if self.data.has_labels else self._y.astype(np.float64)
         loss, _ = reference.loss_and_gradient(self.loss, raw.astype(np.float64), y, self.data.weights)
         return float(loss)
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from accelnn.errors import AccelnnError, invalid, wrong_type
 from accelnn.habits import OF_HISTORIES, AnswersHabits
+from accelnn.training.arguments import real_number
 from accelnn.training.history_table import TIMING, history_table
 from accelnn.training.metrics import resolve_mode, unknown_column
 
@@ -59,7 +59,7 @@ class History(AnswersHabits):
         """Append an epoch and return its record.
 
         Args:
-            **values: the columns, real numbers (NumPy scalars too); NaN is allowed.
+            **values: the columns, real numbers (NumPy scalars and arrays without dimensions too); NaN is allowed.
 
         Raises:
             ArgumentTypeError: a value that is not a real number.
@@ -68,7 +68,7 @@ class History(AnswersHabits):
         """
         if not values:
             raise invalid("values", values, "give at least one column, such as loss=0.1")
-        self.epochs.append({name: _as_float(name, value) for name, value in values.items()})
+        self.epochs.append({name: real_number(name, value) for name, value in values.items()})
         return self.epochs[-1]
 
     def __len__(self) -> int:
@@ -169,14 +169,6 @@ class History(AnswersHabits):
         axes.set_xlabel("epoch")
         axes.locator_params(axis="x", integer=True)
         axes.legend()
-
-
-def _as_float(name: str, value: object) -> float:
-    if type(value) is float:  # nearly always, and the question below takes longer than a step of a small network
-        return value
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise wrong_type(name, value, "record a real number; a metric returns one float")
-    return float(value)
 
 
 def _checked_path(path: str | PathLike[str]) -> Path:

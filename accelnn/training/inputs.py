@@ -5,6 +5,7 @@ Arrays on the device of the model are checked there and stay there; of the host'
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -237,6 +238,8 @@ def classes_of(targets: np.ndarray) -> np.ndarray | None:
 
 
 def _known_label(label: Any, n_classes: int) -> int:
-    if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or not 0 <= label < n_classes:
+    # As numpy.unique makes them of targets of any dtype: 1, numpy.int64(1), 1.0, numpy.float32(1), numpy.True_.
+    is_number = isinstance(label, (numbers.Real, np.bool_)) and not isinstance(label, bool)
+    if not is_number or label not in range(n_classes):
         raise invalid("class_weight", label, f"its keys are labels, in 0..{n_classes - 1}")
     return int(label)

@@ -1,7 +1,8 @@
 """Metrics: numbers that are computed from outputs and targets on the host, reported and never differentiated.
 
-A metric is a function ``(output, target) -> float`` of two NumPy arrays. ``output`` are the activations of
-the output layer, ``(batch, n_out)`` or ``(batch,)``; sums are taken in float64 whatever the model's dtype.
+A metric is a function ``(output, target) -> float`` of two NumPy arrays, which are read-only: they belong to the run,
+to other metrics too. ``output`` are the activations of the output layer, ``(batch, n_out)`` or ``(batch,)``. Sums are
+taken in float64 whatever the dtype of the model.
 """
 
 from __future__ import annotations

@@ -230,13 +230,18 @@ def test_a_place_that_the_run_does_not_have_is_refused(folder: Path, place: dict
         _run(small_model(), folder)
 
 
-def test_a_record_of_something_else_than_numbers_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_record_of_something_else_than_numbers_is_refused(tmp_path: Path, kept: bool) -> None:
     class Note(Callback):
         def on_epoch_end(self, model: Any, epoch: int, record: dict[str, Any]) -> None:
             record["note"] = "fine"
 
-    with pytest.raises(ArgumentTypeError, match=r"record\['note'\] is 'fine' of type str: a checkpoint holds numbers"):
-        fit(small_model(), tmp_path, callbacks=[Note()])
+    model = small_model()
+    with pytest.raises(
+        ArgumentTypeError, match=r"^record\['note'\] of Note is 'fine' of type str: record a real number"
+    ):
+        fit(model, tmp_path if kept else None, callbacks=[Note()])
+    assert "note" not in model.history
 
 
 def test_a_generator_of_another_kind_is_refused(folder: Path) -> None:

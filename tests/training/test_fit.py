@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import numpy as np
 import pytest
 
 from accelnn import SGD, Adam, Dense, Dropout, Sequential, schedules
-from accelnn.errors import AccelnnWarning, DivergenceError
+from accelnn.errors import AccelnnWarning, ArgumentError, DivergenceError
 from accelnn.training import evaluation
 from accelnn.training.callbacks import Callback
 from accelnn.training.runners import choice
@@ -234,6 +235,44 @@ def test_metrics_may_be_functions():
     history = model.fit(inputs(), targets(), metrics=["r2", metric_of_weights], epochs=2, verbose=0)
     assert history.keys()[-2:] == ["r2", "metric_of_weights"]
     assert history["metric_of_weights"][-1] == np.abs(model.predict(inputs())).max()
+
+
+@pytest.mark.parametrize("number", [np.float32, np.array, int])
+def test_whatever_kind_of_number_a_metric_or_a_callback_has_json_takes_it(number):
+    def mine(output, target):
+        return number(3)
+
+    class Notes(Callback):
+        def on_epoch_end(self, model, epoch, record):
+            record["noted"] = number(epoch)
+
+    model = model_of()
+    history = model.fit(inputs(), targets(), metrics=mine, callbacks=Notes(), epochs=2, verbose=0)
+    assert json.dumps(history["mine"] + history["noted"]) == "[3.0, 3.0, 0.0, 1.0]"
+    assert json.dumps(model.evaluate(inputs(), targets(), metrics=mine)["mine"]) == "3.0"
+
+
+def test_who_writes_to_the_arguments_of_a_metric_is_told_so():
+    """NumPy's sort, scaling and random shuffling in place: outputs and targets are those of the next metric too."""
+    model, y = model_of(), targets()
+    kept = y.copy()
+
+    def sorts(output, target):
+        target.sort()
+        return 0.0
+
+    def scales(output, target):
+        output *= 2.0
+        return 0.0
+
+    def shuffles(output, target):
+        np.random.default_rng(0).shuffle(output)
+        return 0.0
+
+    for metric in (sorts, scales, shuffles):
+        with pytest.raises(ArgumentError, match=f"metric '{metric.__name__}' writes to what it is given.*copy"):
+            model.fit(inputs(), y, validation_data=(inputs(), y), metrics=["mse", metric], epochs=1, verbose=0)
+    np.testing.assert_array_equal(y, kept)
 
 
 @pytest.mark.parametrize("runner", ["plain", "compiled"])

@@ -168,8 +168,9 @@ def test_weights_may_be_true_or_false():
     check_same_weights(trained(F, sample_weight=1.0 * (W > 0)), trained(F, sample_weight=W > 0), 1e-15)
 
 
-def test_class_weights_may_be_numpy_numbers():
-    weights = {np.int8(0): np.float32(2.0), np.uint64(1): np.int16(3)}
+@pytest.mark.parametrize(("zero", "one"), [(np.int8, np.uint64), (np.float32, float), (np.bool_, np.bool_)])
+def test_class_weights_may_be_numpy_numbers(zero, one):
+    weights = {zero(0): np.float32(2.0), one(1): np.int16(3)}
     check_same_weights(trained(F, class_weight={0: 2.0, 1: 3}), trained(F, class_weight=weights), 1e-15)
 
 

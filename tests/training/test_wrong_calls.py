@@ -187,6 +187,7 @@ WEIGHTS: list[Case] = [
     ("class weight text", fit(class_weight={1: "2"}), ArgumentTypeError, r"class_weight\[1\] is '2'"),
     ("class weight None", fit(class_weight={1: None}), ArgumentTypeError, r"class_weight\[1\] is None"),
     ("class that does not exist", fit(class_weight={3: 1.0}), ArgumentError, r"class_weight is 3: .*0\.\.2"),
+    ("half a class", fit(class_weight={np.float64(0.5): 1.0}), ArgumentError, r"class_weight is np.float64\(0.5\)"),
     ("class by name", fit(class_weight={"cat": 1.0}), ArgumentError, "class_weight is 'cat'"),
     ("class true", fit(class_weight={True: 1.0}), ArgumentError, "class_weight is True"),
     ("classes of a regression", regression(X, class_weight={0: 1.0}), ArgumentError, "class_weight .*not classes"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from accelnn.errors import CheckpointError, wrong_type
+from accelnn.errors import CheckpointError
 from accelnn.network.saving import describe
+from accelnn.training.arguments import real_number
 from accelnn.training.checkpoints.fingerprint import callback_fingerprint, data_fingerprint, value_fingerprint
 from accelnn.training.history import History
 from accelnn.training.keeper import Place
@@ -118,7 +120,7 @@ def generator_with(state: Mapping[str, Any], like: np.random.Generator) -> np.ra
 def _history_columns(history: History) -> dict[str, Any]:
     """Return the records as a table: as numbers of a description they would be most of the file."""
     columns = history.keys()
-    table = [[_number(name, record.get(name, np.nan)) for name in columns] for record in history.epochs]
+    table = [[real_number(name, record.get(name, math.nan)) for name in columns] for record in history.epochs]
     recorded = [[name in record for name in columns] for record in history.epochs]
     shape = len(history), len(columns)
     return {
@@ -127,13 +129,6 @@ def _history_columns(history: History) -> dict[str, Any]:
         "recorded": np.array(recorded, np.bool_).reshape(shape),
         "stopped_because": history.stopped_because,
     }
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise wrong_type(f"record[{name!r}]", value, "a checkpoint holds numbers only: record a number") from error
 
 
 def _records(history: Mapping[str, Any]) -> list[dict[str, float]]:
