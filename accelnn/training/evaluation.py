@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from accelnn.network.network import Network
 from accelnn.training.arguments import real_number
 from accelnn.training.data import TrainingData
 from accelnn.training.metrics import MetricFunction
-from accelnn.training.runners.choice import choose_predictor
+from accelnn.training.runners.choice import Predictor, choose_predictor
 
 PIECE_BYTES = 4 << 20
 """Inputs that are copied at a time where only some rows are measured."""
@@ -45,9 +46,11 @@ class Evaluator:
             assert not self.with_loss, "the loss of some rows needs their weights"
             self._y = self._y[self.rows]
         self._fused = formula.fused_activation
-        self._predictor = choose_predictor(
-            self.network, self.data.x, scores=self._fused is not None, threads=self.threads
-        )
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        """Chosen when it is needed: then the training has begun, and Ctrl-C ends it while code is compiled."""
+        return choose_predictor(self.network, self.data.x, scores=self._fused is not None, threads=self.threads)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -92,20 +93,21 @@ class Training:
     keeper: Keeper = field(default_factory=Keeper)
 
     def run(self) -> History:
-        """Train for all epochs, or until a callback or Ctrl-C stops it.
+        """Train for all epochs, or until a callback or Ctrl-C stops it, which may come while code is compiled.
 
         Raises DivergenceError when a loss is not a finite number, or weights are not after an epoch.
         """
-        self._prepare()
-        try:
-            with self.keeper.running():
-                self._begin()
-                self._run_epochs()
-        except KeyboardInterrupt:
-            self.history.interrupted = True
-            warnings.warn("training was interrupted; the model keeps what it has learned", AccelnnWarning, stacklevel=4)
-        finally:
-            self.callbacks.on_train_end(self.network, self.history)
+        with ExitStack() as at_end:
+            try:
+                self._prepare()
+                at_end.callback(self.callbacks.on_train_end, self.network, self.history)
+                with self.keeper.running():
+                    self._begin()
+                    self._run_epochs()
+            except KeyboardInterrupt:
+                self.history.interrupted = True
+                message = "training was interrupted; the model keeps what it has learned"
+                warnings.warn(message, AccelnnWarning, stacklevel=4)
         return self.history
 
     @property
@@ -115,7 +117,8 @@ class Training:
 
     def _prepare(self) -> None:
         """Do once what epochs would else do again and again."""
-        self.keeper.begin(self)
+        with self.keeper.undisturbed():
+            self.keeper.begin(self)
         s = self.settings
         self._pace = Pace()
         weights = None if s.objective.batches_weigh_rows else self.data.weights

@@ -33,6 +33,7 @@ from numba.core import event
 
 from accelnn_kernels import notice
 from accelnn_kernels.collector import collector_off
+from accelnn_kernels.signals import signals_held
 
 FORMULA_FLAGS = {"fastmath": {"contract"}, "error_model": "numpy", "boundscheck": False}
 LOOP_FLAGS = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy", "boundscheck": False}
@@ -161,11 +162,12 @@ class _Announcing(event.Listener):
 
 @contextlib.contextmanager
 def _watching() -> Iterator[None]:
-    """Return a block in which people are told when something is really compiled.
+    """Return a block in which people are told when something is really compiled, and Ctrl-C waits for its end.
 
-    The compiler keeps so many objects that looking for garbage among them takes a tenth of its time.
+    The compiler's callbacks lose exceptions, and it would be left without the code that it believes to have. It keeps
+    so many objects that looking for garbage among them takes a tenth of its time.
     """
-    with event.install_listener("numba:run_pass", _Announcing()), collector_off():
+    with signals_held(), event.install_listener("numba:run_pass", _Announcing()), collector_off():
         yield
 
 
@@ -182,9 +184,9 @@ def caching() -> Iterator[bool]:
     with _compiling:
         directory = cache_directory()
         before = numba_config.CACHE_DIR
-        if directory is not None:
-            numba_config.CACHE_DIR = str(directory)
         try:
+            if directory is not None:
+                numba_config.CACHE_DIR = str(directory)
             yield directory is not None
         finally:
             numba_config.CACHE_DIR = before

@@ -17,7 +17,6 @@ from accelnn.training import pace
 from accelnn.training.checkpoints import timing
 from accelnn.training.checkpoints.file_format import CheckpointFile
 from accelnn.training.checkpoints.folder import CheckpointFolder
-from accelnn.training.checkpoints.interruption import Interruption
 from accelnn.training.runners import plain
 from tests.checkpoints.runs import EPOCHS, STEPS, X, assert_same_end, fit, names, small_model
 
@@ -180,34 +179,6 @@ def test_an_interruption_in_the_middle_of_a_step_keeps_the_last_checkpoint(tmp_p
         fit(small_model(), tmp_path, callbacks=[Impatient()])
     assert places(written)[-1] == (2, 0)
     assert_same_end(model, history, other, fit(other, tmp_path))
-
-
-def test_a_second_ctrl_c_does_not_wait() -> None:
-    interruption, events = Interruption(), []
-
-    def press_twice() -> None:
-        with interruption.taken_over(), interruption.held():
-            signal.raise_signal(signal.SIGINT)
-            events.append("first")
-            signal.raise_signal(signal.SIGINT)
-            events.append("second")
-
-    with pytest.raises(KeyboardInterrupt):
-        press_twice()
-    assert events == ["first"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_signals_of_others_are_left_alone() -> None:
-    def mine(*_: object) -> None: ...
-
-    before = signal.signal(signal.SIGINT, mine)
-    try:
-        with Interruption().taken_over():
-            assert signal.getsignal(signal.SIGINT) is mine
-        assert signal.getsignal(signal.SIGINT) is mine
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def test_a_run_in_another_thread_leaves_signals_alone(tmp_path: Path) -> None:

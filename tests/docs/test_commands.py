@@ -46,6 +46,7 @@ SHORT = {
     "--rounds": "1",
     "--runs": "1",
     "--seeds": "1",
+    "--tries": "1",
     "--width": "64",
 }
 """What makes a program short, where it has such an option."""

@@ -14,7 +14,7 @@ import pytest
 
 from accelnn import SGD, BatchNorm, EarlyStopping, Sequential, StopOnTarget
 from accelnn.errors import AccelnnWarning, ArgumentError, DivergenceError
-from accelnn.training import pace
+from accelnn.training import evaluation, fit, pace
 from accelnn.training.callbacks import Callback
 from accelnn.training.runners import compiled
 from tests.training.parity import dense, inputs, labels, small_net, targets
@@ -101,6 +101,26 @@ def test_ctrl_c_between_two_chunks(when, runner):
     assert diary.events[-1] == ("train end", True)
     before = model.evaluate(inputs(), targets())["loss"]
     assert model.fit(inputs(), targets(), epochs=20, **QUIET)["loss"][-1] < before
+
+
+@pytest.mark.parametrize(("module", "chooser"), [(fit, "choose_runner"), (evaluation, "choose_predictor")])
+def test_ctrl_c_while_the_training_is_prepared(module, chooser, monkeypatch):
+    """As while kernels are compiled, for steps or for what is measured."""
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    model, diary = model_of(), Diary()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, chooser, interrupted)
+        with pytest.warns(AccelnnWarning, match="interrupted") as caught:
+            history = model.fit(inputs(), targets(), validation_split=0.2, callbacks=diary, **QUIET)
+    assert caught[0].filename == __file__
+    assert history.interrupted
+    assert len(history) == 0
+    assert model.history is history
+    assert diary.events[-1:] in ([], [("train end", True)])  # callbacks that heard of the beginning hear of the end
+    assert not model.fit(inputs(), targets(), epochs=1, **QUIET).interrupted
 
 
 def test_ctrl_c_restores_the_best_weights_too():
@@ -196,7 +216,7 @@ LONG_CHUNKS = """
 import json, sys, warnings
 import numpy as np
 from accelnn import Dense, Sequential
-from accelnn.training import pace
+from accelnn.training import evaluation, fit, pace
 from accelnn.training.runners import compiled
 from accelnn.training.callbacks import Callback
 

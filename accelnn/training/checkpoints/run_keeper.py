@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from accelnn_kernels.signals import signals_held
 
 from accelnn.errors import AccelnnError, AccelnnWarning, ArgumentError, CheckpointError, invalid, wrong_type
 from accelnn.network.arguments import flag
@@ -20,7 +22,6 @@ from accelnn.training.checkpoints.checkpoint import Checkpoint
 from accelnn.training.checkpoints.file_format import CheckpointFile
 from accelnn.training.checkpoints.fingerprint import differences
 from accelnn.training.checkpoints.folder import CheckpointFolder
-from accelnn.training.checkpoints.interruption import Interruption
 from accelnn.training.checkpoints.run_state import (
     collected,
     generator_with,
@@ -80,7 +81,7 @@ class CheckpointKeeper(Keeper):
         if content is not None:
             with self._understood():
                 self._saved = put_together(content.description, content.arrays)
-        self._writer, self._interruption = BackgroundWriter(), Interruption()
+        self._writer = BackgroundWriter()
         self._is_consistent = True
         self.place = Place()
         self._at = 0, 0
@@ -123,21 +124,20 @@ class CheckpointKeeper(Keeper):
     @contextmanager
     def running(self) -> Iterator[None]:
         """Return the block in which the epochs run; at its end everything is written, after Ctrl-C its state too."""
-        with self._interruption.taken_over():
-            try:
-                yield
-            except KeyboardInterrupt:
-                self._write_interrupted()
-                raise
-            except BaseException as error:
-                self._wait_after(error)
-                raise
-            self._writer.wait()
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._write_interrupted()
+            raise
+        except BaseException as error:
+            self._wait_after(error)
+            raise
+        self._writer.wait()
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """Return a block that is done as a whole; Ctrl-C waits for its end."""
-        with self._interruption.held():
+        """Return a block that is done as a whole; Ctrl-C waits for its end, but the second one does not."""
+        with signals_held((signal.SIGINT,), insistent=True):
             self._is_consistent = False
             yield
             self._is_consistent = True

@@ -101,16 +101,16 @@ def run_together(function: Callable[..., Any], arguments: Sequence[tuple[Any, ..
 
 
 def _join(threads: Sequence[threading.Thread]) -> None:
-    """Wait until no thread uses the caller's memory any more; only then let Ctrl-C through.
+    """Wait until no thread uses the caller's memory any more; only then let through what handlers of signals raise.
 
     A thread whose start was interrupted may not be alive yet. It will find the team abandoned and touch nothing.
     """
-    interruption: KeyboardInterrupt | None = None
+    interruption: BaseException | None = None
     for thread in threads:
         while thread.is_alive():
             try:
                 thread.join()
-            except KeyboardInterrupt as error:
+            except BaseException as error:
                 interruption = error
     if interruption is not None:
         raise interruption

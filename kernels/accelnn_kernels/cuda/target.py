@@ -35,6 +35,7 @@ from accelnn_kernels.cuda.simulated_accesses import (
     simulated_byte,
     simulated_shifts,
 )
+from accelnn_kernels.signals import signals_held
 
 module = cuda
 """What templates call ``cuda``: indices, shared and local arrays, barriers."""
@@ -208,7 +209,7 @@ def compile_ptx(
     out: kernels raise none, and its names contain a counter, so that no code would ever be the same twice.
     """
     signature = types.void(*(getattr(types, dtype.name) for dtype in dtypes))
-    with _without_device(compute_capability), _modules_once(), collector_off():
+    with _without_device(compute_capability), signals_held(), _modules_once(), collector_off():
         ptx, _ = cuda.compile(
             function, signature, cc=compute_capability, device=False, abi="numba", launch_bounds=max_threads
         )
