@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from accelnn.arrays.backend import Backend
+from accelnn.arrays.frames import column_array, frame_array, is_column, is_frame
 from accelnn.arrays.namespace import is_cupy, namespace
 from accelnn.arrays.typing import Array
-from accelnn.errors import ArgumentTypeError, wrong_type
+from accelnn.errors import AccelnnError, ArgumentTypeError, wrong_type
 
 HOST = "cpu"
 
@@ -120,7 +121,11 @@ def _host_array(argument: str, values: Any) -> np.ndarray:
     try:
         if hasattr(values, "__dlpack__") and not hasattr(values, "__array__"):
             return np.from_dlpack(values)
-        return np.asarray(values)
+        if is_frame(values):
+            return frame_array(argument, values)
+        return column_array(argument, values) if is_column(values) else np.asarray(values)
+    except AccelnnError:
+        raise
     except _REFUSALS as error:
         raise wrong_type(argument, values, f"use a NumPy array or a list of rows of equal length ({error})") from error
 

@@ -39,7 +39,7 @@ def load_saved(path: str, backend: str) -> SavedModel:
         dataset if isinstance(dataset, str) else None,
         model.output_activation in ("softmax", "sigmoid"),
         _names(extra.get("class_names"), max(2, model.n_out)),
-        _names(extra.get("feature_names"), model.n_in),
+        _names(extra.get("feature_names"), model.n_in) or _names(list(model.feature_names or ()), model.n_in),
     )
 
 

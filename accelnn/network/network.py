@@ -42,13 +42,15 @@ class Network(AnswersHabits):
 
     ``shuffle_rng`` (host generator), ``dropout_seed`` (integer below 2**63) and ``steps_trained`` (which numbers the
     dropout masks) are for the training loop.
-    ``arena`` holds the parameters, see `accelnn.network.parameters.Arena`.
+    ``arena`` holds the parameters, see `accelnn.network.parameters.Arena`. ``feature_names`` are those of the
+    inputs, in order, if it was trained on a data frame whose columns have text as names; else None.
 
     Raises ``ArgumentError`` or ``ArgumentTypeError`` for an argument that cannot be used, ``BackendError``
     for a backend that is not usable.
     """
 
     arena: Arena
+    feature_names: tuple[str, ...] | None = None
     _elsewhere = OF_MODELS
 
     @answering

@@ -29,8 +29,8 @@ LAYER_CLASSES: Mapping[str, type[Layer]] = {
 def save(network: Network, path: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None) -> None:
     """Write ``network`` to ``path``, replacing a file that is there only when the new one is complete.
 
-    Stored are the layers, their weights and running statistics, dtype and seed, and ``extra``, a mapping
-    that JSON can hold. Raises ``NotBuiltError`` before ``build``; ``ArgumentError`` if weights are not
+    Stored are the layers, their weights and running statistics, dtype, seed and names of features, and ``extra``,
+    a mapping that JSON can hold. Raises ``NotBuiltError`` before ``build``; ``ArgumentError`` if weights are not
     finite, if a custom layer's ``config`` does not fit its constructor, or if ``path`` cannot be a file;
     ``ModelFileError`` if the system refuses to write.
     """
@@ -94,7 +94,17 @@ def restore(
     except AccelnnError as error:
         model_file.reject(str(error), error)
     network.arena.fill(model_file.values, model_file.state)
+    network.feature_names = _feature_names(model_file, network.n_in)
     return network
+
+
+def _feature_names(model_file: ModelFile, n_in: int) -> tuple[str, ...] | None:
+    names = model_file.description.get("feature_names")
+    if names is None:
+        return None
+    if not isinstance(names, list) or len(names) != n_in or not all(isinstance(name, str) for name in names):
+        model_file.reject(f"its feature_names are not {n_in} names")
+    return tuple(names)
 
 
 def _description(network: Network, extra: dict[str, Any]) -> dict[str, Any]:
@@ -104,6 +114,7 @@ def _description(network: Network, extra: dict[str, Any]) -> dict[str, Any]:
         "dtype": network.dtype,
         "n_in": n_in,
         "seed": network.seed,
+        "feature_names": None if network.feature_names is None else list(network.feature_names),
         "layers": [_layer_entry(layer) for layer in network.layers],
         "parameters": [_variable_entry(parameter) for parameter in network.arena.parameters],
         "states": [_variable_entry(state) for state in network.arena.states],

@@ -1,7 +1,7 @@
 """Checks of the rates, fractions and amounts that callers hand to the training floor.
 
 They accept every real number type (Python, NumPy scalars), refuse booleans, which are integers to Python
-and mistakes to a reader, and word the error with the range that is allowed. Integers and flags are
+and mistakes to a reader, and word the error with the range that is allowed. Other integers and flags are
 checked by ``accelnn.network.arguments``.
 """
 

@@ -6,16 +6,17 @@ Arrays on the device of the model are checked there and stay there; of the host'
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from accelnn.arrays.backend import Backend
 from accelnn.arrays.foreign import as_array, has_readable_rows, packed
+from accelnn.arrays.frames import NUMBERS, column_names, how_to_encode
 from accelnn.arrays.namespace import is_cupy, namespace
 from accelnn.arrays.typing import Array
-from accelnn.errors import ShapeError, invalid, shown, wrong_type
+from accelnn.errors import ArgumentError, ShapeError, invalid, shown, wrong_type
 from accelnn.network.network import Network
 from accelnn.training.arguments import checked_amounts, checked_number
 from accelnn.training.data import TrainingData
@@ -37,7 +38,9 @@ def checked_x(x: Any, network: Network) -> Array:
     with network.backend.active():
         array = real_array("x", x, network.backend)
         _check_shape(array.shape, network)
-        check_finite("x", array, network.dtype)
+        names = column_names(x)
+        _check_names(names, network)
+        check_finite("x", array, network.dtype, names)
         network.build(int(array.shape[1]))
         is_compact = array.dtype.name in COMPACT_DTYPES and array.dtype.isnative
         if is_compact and has_readable_rows(array):
@@ -55,6 +58,19 @@ def _check_shape(shape: tuple[int, ...], network: Network) -> None:
         raise ShapeError(f"x has {shape[1]} columns: this model takes {network.n_in}")
 
 
+def _check_names(names: tuple[str, ...] | None, network: Network) -> None:
+    """Raise ArgumentError if the columns of a data frame are others than the model was trained on."""
+    for position, (name, known) in enumerate(zip(names or (), network.feature_names or (), strict=False), 1):
+        if name != known:
+            fix = "use x[list(model.feature_names)], or set model.feature_names to None if the names mean nothing"
+            raise ArgumentError(f"column {position} of x is {name!r} and the model was trained on {known!r}: {fix}")
+
+
+def learn_names(x: Any, network: Network) -> None:
+    """Let the network remember the names of the columns of its first data frame."""
+    network.feature_names = network.feature_names or column_names(x)
+
+
 _TO_TWO_DIMENSIONS = "x.reshape(1, -1) for one row, x.reshape(-1, 1) for one column"
 
 
@@ -67,16 +83,21 @@ def real_array(argument: str, values: Any, backend: Backend) -> Array:
         raise wrong_type(argument, values, "use an array; only partial_fit and predict take chunks from an iterator")
     if isinstance(values, np.ma.MaskedArray):
         raise wrong_type(argument, values, f"fill in the masked values first, for example with {argument}.filled(0)")
+    if hasattr(values, "collect"):
+        raise wrong_type(argument, values, f"use {argument}.collect()")
     if hasattr(values, "toarray"):
         raise wrong_type(argument, values, f"sparse matrices are not supported, use {argument}.toarray()")
     array = as_array(argument, values, backend)
-    if array.dtype.kind not in "fiub":
-        raise wrong_type(argument, values, f"use an array of real numbers, not of dtype {array.dtype}")
+    if array.dtype.kind not in NUMBERS:
+        is_text = array.dtype.kind in "US"
+        what = "Python objects" if array.dtype.kind == "O" else array.dtype
+        fix = how_to_encode(argument) if is_text else f"use an array of real numbers, not of {what}"
+        raise wrong_type(argument, values, fix)
     return array
 
 
-def check_finite(argument: str, array: Array, dtype: str) -> None:
-    """Raise ArgumentError if a value is NaN or infinite, or too large for ``dtype``."""
+def check_finite(argument: str, array: Array, dtype: str, names: Sequence[str] | None = None) -> None:
+    """Raise ArgumentError if a value is NaN or infinite, or too large for ``dtype``; ``names`` are those of columns."""
     if array.dtype.kind != "f":
         return
     xp, limit = namespace(array), float(np.finfo(dtype).max)
@@ -85,10 +106,10 @@ def check_finite(argument: str, array: Array, dtype: str) -> None:
         piece = array[start : start + rows]
         low, high = float(xp.min(piece)), float(xp.max(piece))
         if not (-limit <= low and high <= limit):  # NaN fails both comparisons
-            _raise_not_finite(argument, piece, start, dtype)
+            _raise_not_finite(argument, piece, start, dtype, names)
 
 
-def _raise_not_finite(argument: str, piece: Array, start: int, dtype: str) -> None:
+def _raise_not_finite(argument: str, piece: Array, start: int, dtype: str, names: Sequence[str] | None) -> None:
     """Find the first such value; of an array on a device only what is needed for that is copied."""
     xp, limit = namespace(piece), float(np.finfo(dtype).max)
     rows = piece.reshape(len(piece), -1)
@@ -96,7 +117,8 @@ def _raise_not_finite(argument: str, piece: Array, start: int, dtype: str) -> No
     row = int(np.argmin((-limit <= low) & (high <= limit)))
     values = _on_host(rows[row])
     column = int(np.argmin(np.abs(values) <= limit))
-    where = ", ".join(str(i) for i in (start + row, column)[: piece.ndim])
+    named = names[column] if names else column
+    where = ", ".join(repr(i) for i in (start + row, named)[: piece.ndim])
     fix = f"use values that are finite in {dtype}; fill in or drop missing values"
     raise invalid(f"{argument}[{where}]", float(values[column]), fix)
 
@@ -136,7 +158,7 @@ def checked_y(y: Any, n: int, network: Network, loss: str) -> Array:
         raise ShapeError(
             f"y has shape {array.shape}: this model has {network.n_out} outputs, {_target_fix(network, loss)}"
         )
-    check_finite("y", array, network.dtype)
+    check_finite("y", array, network.dtype, column_names(y))
     _check_range(array, loss)
     return packed(array, network.dtype)
 

@@ -29,7 +29,7 @@ from accelnn.training.evaluation import Evaluator
 from accelnn.training.fit import OptimizerState, Settings, Training
 from accelnn.training.held_out import evaluators_of, split_rows, validation_rows
 from accelnn.training.history import History
-from accelnn.training.inputs import checked_data, checked_x
+from accelnn.training.inputs import checked_data, checked_x, learn_names
 from accelnn.training.metrics import MetricSpec, resolve_metrics
 from accelnn.training.optimizers import Optimizer, resolve_optimizer
 from accelnn.training.progress import Progress
@@ -97,9 +97,9 @@ class Sequential(Network):
         The optimizer starts afresh at every call; ``partial_fit`` lets it go on.
 
         Args:
-            x: inputs (n, n_in), real numbers: a NumPy array (also memory-mapped), nested lists, or an array with
-                DLPack or the CUDA array interface (CuPy, PyTorch, JAX), on the host or on the model's device. uint8,
-                float32 and float64 are used where and as they are, others are converted once.
+            x: inputs (n, n_in), real numbers: a NumPy array (also memory-mapped), nested lists, a data frame, whose
+                names are checked from then on, or an array with DLPack or the CUDA array interface (CuPy, PyTorch,
+                JAX), on the host or the model's device. uint8, float32 and float64 are used as and where they are.
             y: labels (n,) in 0..n_out-1 or rows (n, n_out) for ``cross_entropy``; else targets (n, n_out), or (n,) for
                 one output.
             loss: name of a loss; None takes the one that belongs to the output activation (``cross_entropy`` to
@@ -107,9 +107,8 @@ class Sequential(Network):
             optimizer: name or instance.
             learning_rate: number > 0 or a schedule that replaces that of ``optimizer``; None keeps it.
             epochs: passes over the data, >= 0.
-            batch_size: rows of a mini-batch, >= 1; ``"auto"`` takes 32, or all rows where there are fewer; None takes
-                all rows (full-batch gradient descent). A last, partial batch is trained on too. A number that is larger
-                than there are rows is clipped with a warning.
+            batch_size: rows of a mini-batch, >= 1, at most all, with a warning; ``"auto"`` takes 32, or all where there
+                are fewer; None takes all (full-batch gradient descent). A last, partial batch is trained on too.
             validation_data: ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate on after each epoch.
             validation_split: fraction of the rows, in [0, 1), drawn at random with the model's seed, to hold out for
                 validation instead. Of a classification (softmax or sigmoid, rows of one class) each class has its share
@@ -137,8 +136,7 @@ class Sequential(Network):
                 layer. It takes the plain runner, so this is for finding out why a run fails.
 
         Returns:
-            The history; also kept as ``model.history``. After Ctrl-C it is returned too, with ``interrupted`` set and a
-            warning.
+            The history, also kept as ``model.history``; after Ctrl-C too, with ``interrupted`` set and a warning.
 
         Raises:
             ArgumentError, ArgumentTypeError, ShapeError: an argument cannot be used; it is named. An array on another
@@ -170,6 +168,7 @@ class Sequential(Network):
                 name, n_epochs, size, order, runner, rows, limit, products, detect_anomaly=bool(detect_anomaly)
             )
             evaluators = evaluators_of(self, data, settings, validation, chosen_metrics)
+            learn_names(x, self)
             self._loss, self._state, self.history = name, OptimizerState.fresh(chosen, self), History()
             return Training(self, data, settings, self._state, observers, evaluators, self.history, keeper).run()
 
@@ -211,6 +210,7 @@ class Sequential(Network):
                     size = checked_batch_size(batch_size, len(data), is_chunk=bool(chunk.name))
                 if self._state is None or (chosen is not None and chosen != self._state.optimizer):
                     self._state = OptimizerState.fresh(chosen or resolve_optimizer("adam"), self)
+                learn_names(chunk.x, self)
                 self._loss = name
                 order = row_order(mixing, self.shuffle_rng, data.row_bytes)
                 settings = Settings(name, 1, size, order, runner, np.arange(len(data)), limit, products)

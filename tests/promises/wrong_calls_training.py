@@ -79,7 +79,7 @@ TRAINING = [
     ('fit(validation_data={"x": X, "y": LABELS})', ArgumentTypeError,
      "validation_data is {'x': array([[ 0.12573022, -0.13210486,  0.64042265], [ 0.10490012, -0.535669... of type"),
     ("fit(x=iter(X))", ArgumentTypeError, " of type iterator: use an array; only partial_fit and predict take chunks"),
-    ("fit(x={1, 2})", ArgumentTypeError, "x is {1, 2} of type set: use an array of real numbers, not of dtype object"),
+    ("fit(x={1, 2})", ArgumentTypeError, "x is {1, 2} of type set: use an array of real numbers, not of Python ob"),
     ('fit(x=np.zeros(3, [("a", float), ("b", float)]))', ArgumentTypeError,
      "x is array([(0., 0.), (0., 0.), (0., 0.)], dtype=[('a', '<f8'), ('b', '<f8')]) of type ndarray: use an array"),
     ('fit(x=np.zeros((2, 3), "V4"))', ArgumentTypeError,
