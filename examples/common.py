@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ LINE_LENGTH = 110
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Of Okabe and Ito: they can be told apart without full colour vision too."""
+
+LINES = ("-", "--", "-.", ":")
+"""A style for each colour in turn: those that share one differ in lightness, so that a print in grey tells them."""
 
 _FORMATS = {"float_kind": "{:.12g}".format, "int_kind": str}
 _checked: list[str] = []
@@ -91,8 +95,9 @@ def draw_curves(axes: Any, curves: Mapping[str, Sequence[float]], xlabel: str, y
     """Draw a line for each of ``curves``, from epoch 0 on, into the axes of Matplotlib; there are seven colours."""
     if len(curves) > len(COLOURS):
         raise ValueError(f"curves are {len(curves)}: more than {len(COLOURS)} cannot be told apart")
-    for (label, values), colour in zip(curves.items(), COLOURS, strict=False):
-        axes.plot(range(len(values)), values, label=label, color=colour, marker="." if len(values) <= 30 else None)
+    for (label, values), colour, line in zip(curves.items(), COLOURS, cycle(LINES), strict=False):
+        marker = "." if len(values) <= 30 else None
+        axes.plot(range(len(values)), values, line, label=label, color=colour, marker=marker)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.locator_params(axis="x", integer=True, nbins=6)
     axes.spines[["top", "right"]].set_visible(False)

@@ -215,8 +215,6 @@ def draw(
         plot_decision_boundary(model, x, y, axes=axes, title=title, legend=False)
     costs = {activation: history["loss"] for activation, history in histories.items()}
     draw_curves(panels[3], costs, "iteration", "cost", "flower, 4 hidden units")
-    panels[3].lines[-1].set_linestyle("--")  # leaky_relu lies on relu
-    panels[3].legend(frameon=False)
     figure.savefig(path, dpi=80)
 
 

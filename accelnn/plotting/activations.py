@@ -10,6 +10,7 @@ import numpy as np
 
 from accelnn.arrays.reference import ACTIVATIONS, DERIVATIVES
 from accelnn.errors import invalid, unknown_name, wrong_type
+from accelnn.network.activations import ACTIVATION_ALIASES
 from accelnn.network.arguments import number
 from accelnn.plotting.figures import COLOURS, FilePath, new_figure, saved
 
@@ -60,7 +61,7 @@ def _checked_names(names: str | Iterable[str] | None) -> list[str]:
     names = list(DERIVATIVES) if names is None else [names] if isinstance(names, str) else names
     if not isinstance(names, Iterable):
         raise wrong_type("names", names, "use a name such as 'relu', or a list of names")
-    chosen = list(names)
+    chosen = [ACTIVATION_ALIASES.get(name, name) for name in names]
     if not chosen:
         raise invalid("names", names, "give at least one activation")
     for name in chosen:

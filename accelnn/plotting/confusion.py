@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from accelnn.plotting.figures import FilePath, checked_axes, figure_of
+from accelnn.plotting.figures import LETTER_INCHES, FilePath, checked_axes, figure_of
 from accelnn.plotting.labels import class_texts, paired_labels
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def plot_confusion_matrix(
     counts = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(counts, (np.searchsorted(classes, true), np.searchsorted(classes, predicted)), 1)
     side = max(3.6, 1.4 + 0.46 * len(classes))
-    panel = checked_axes(axes, path, side + 0.9, side)
+    names = LETTER_INCHES * max(map(len, texts))  # they stand to the left, and below at an angle
+    panel = checked_axes(axes, path, side + 0.9 + names, side + 0.7 * names)
     _draw(panel, counts, texts)
     panel.set_title(f"{np.mean(true == predicted):.2%} of {len(true):,} right" if title is None else title)
     return figure_of(panel, path)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelnn.errors import ShapeError, invalid, wrong_type
-from accelnn.plotting.figures import FilePath, checked_axes, colour, figure_of, marker
+from accelnn.plotting.figures import LETTER_INCHES, FilePath, checked_axes, colour, figure_of, marker
 from accelnn.plotting.labels import Labels, class_labels, class_texts
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 RESOLUTION = 300
 """Points of the grid on each side: finer than the dots of a panel of usual size."""
+
+LEGEND_ROWS = 18
+"""So many classes lie one below the other in the legend."""
 
 MARGIN = 0.08
 """Free room around the points, as a fraction of their extent."""
@@ -52,7 +55,7 @@ def plot_decision_boundary(
         x: points (n, 2), finite.
         y: their labels, (n,) or (n, 1), integers or strings.
         path: PNG file to write; None makes a figure to show.
-        axes: a panel of a figure to draw into instead.
+        axes: a panel of a figure to draw into instead, with room for the legend.
         title: text above the panel; None says which fraction of the points is classified right.
         class_names: what the legend calls labels 0, 1, ...; None shows the labels.
         legend: whether to draw one.
@@ -76,13 +79,22 @@ def plot_decision_boundary(
     here = _predicted(predict, points)
     classes = np.unique(np.concatenate([labels, everywhere, here]))
     texts = class_texts(classes, class_names)
-    panel = checked_axes(axes, path, 5.6, 4.4)
+    n_columns = -(-len(texts) // LEGEND_ROWS)
+    room = n_columns * (0.5 + LETTER_INCHES * max(map(len, texts))) if legend else 0.0
+    panel = checked_axes(axes, path, 5.0 + room, 4.4)
     _draw_regions(panel, grid, np.searchsorted(classes, everywhere).reshape(RESOLUTION, RESOLUTION), len(classes))
-    _draw_points(panel, points, labels, dict(zip(texts, classes, strict=True)))
+    _draw_points(panel, points, labels, list(zip(texts, classes, strict=True)))
     panel.set(xlabel="$x_1$", ylabel="$x_2$")
     panel.set_title(f"{np.mean(here == labels):.2%} of {len(points)} points right" if title is None else title)
     if legend:
-        panel.legend(title="class", loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, borderaxespad=0.0)
+        panel.legend(
+            title="class",
+            ncols=n_columns,
+            loc="upper left",
+            bbox_to_anchor=(1.01, 1.0),
+            frameon=False,
+            borderaxespad=0.0,
+        )
     return figure_of(panel, path)
 
 
@@ -130,9 +142,9 @@ def _draw_regions(axes: Axes, grid: Sequence[Points], indices: npt.NDArray[np.in
         axes.contour(columns, rows, indices == index, levels=[0.5], colors="black", linewidths=0.7)
 
 
-def _draw_points(axes: Axes, points: Points, labels: Labels, classes: dict[str, Any]) -> None:
+def _draw_points(axes: Axes, points: Points, labels: Labels, classes: Sequence[tuple[str, Any]]) -> None:
     size = float(np.clip(9000 / len(points), 6.0, 36.0))
-    for index, (text, label) in enumerate(classes.items()):
+    for index, (text, label) in enumerate(classes):
         x1, x2 = points[labels == label].T
         axes.scatter(
             x1,
@@ -142,6 +154,6 @@ def _draw_points(axes: Axes, points: Points, labels: Labels, classes: dict[str, 
             marker=marker(index),
             label=text,
             edgecolors="white",
-            linewidths=0.4,
+            linewidths=0.07 * size**0.5,
             zorder=3,
         )

@@ -24,6 +24,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 """A shape for each colour: classes can be told apart in black and white too."""
 
+LETTER_INCHES = 0.085
+"""Width of a letter of a label, about."""
+
 
 def check_plot_path(argument: str, path: FilePath | None) -> None:
     """Raise if no picture could be drawn at ``path``, before the training whose curves it is to show.
@@ -99,8 +102,13 @@ def colour(index: int) -> str:
 
 
 def marker(index: int) -> str:
-    """Return the marker of class number ``index``; they repeat after eight."""
-    return MARKERS[index % len(MARKERS)]
+    """Return the marker of class number ``index``: another one for each of the eight that share a colour."""
+    return MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]
+
+
+def as_text(name: object) -> str:
+    """Return a name as it is to be read: for Matplotlib, what stands between two dollar signs is mathematics."""
+    return str(name).replace("$", r"\$")
 
 
 def _check_matplotlib(argument: str) -> None:

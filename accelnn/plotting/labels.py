@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelnn.errors import ShapeError, invalid, shown, wrong_type
+from accelnn.plotting.figures import as_text
 
 Labels = npt.NDArray[Any]
 
@@ -59,11 +60,11 @@ def class_texts(classes: Labels, class_names: Sequence[str] | None) -> list[str]
     what is no list.
     """
     if class_names is None:
-        return [str(label) for label in classes]
+        return [as_text(label) for label in classes]
     if not isinstance(class_names, (Sequence, np.ndarray)):
         raise wrong_type("class_names", class_names, "use a list of names, or None")
     if classes.dtype.kind != "i":
         raise invalid("class_names", class_names, f"leave it out, the labels are names: {shown(classes.tolist())}")
     if classes[0] < 0 or classes[-1] >= len(class_names):
         raise invalid("class_names", class_names, f"give a name for each label, they are {shown(classes.tolist())}")
-    return [str(class_names[label]) for label in classes]
+    return [as_text(class_names[label]) for label in classes]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from accelnn.errors import ShapeError, invalid, wrong_type
 from accelnn.network import Dense
 from accelnn.network.arguments import integer
-from accelnn.plotting.figures import FilePath, new_figure, saved
+from accelnn.plotting.figures import LETTER_INCHES, FilePath, new_figure, saved
 from accelnn.plotting.labels import class_texts, paired_labels
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _grid(path: FilePath | None, n_panels: int, more_inches: float, n_letters: i
     """
     n_columns = max(1, math.ceil(math.sqrt(n_panels)))
     n_rows = max(1, math.ceil(n_panels / n_columns))
-    width = max(PANEL_INCHES, 0.085 * n_letters)
+    width = max(PANEL_INCHES, LETTER_INCHES * n_letters)
     height = n_rows * (PANEL_INCHES + 0.25) + 0.5 if n_panels else 0.6
     figure = new_figure(path, max(3.6, n_columns * width + more_inches), height)
     if n_panels:

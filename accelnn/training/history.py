@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_TRAINING_STYLE = ("#0072B2", "-")
+_STYLES = {"val": ("#D55E00", "--"), "test": ("#009E73", ":")}
+"""Colour and line of curves by what they were measured on: to be told apart in grey and by every eye."""
+
+
 class Best(NamedTuple):
     """The best value of a metric and the index of its epoch (0 is the first)."""
 
@@ -165,7 +170,8 @@ class History(AnswersHabits):
     def _draw(self, axes: Axes, names: list[str]) -> None:
         epochs = range(1, len(self) + 1)
         for name in names:
-            axes.plot(epochs, self[name], label=name, marker="." if len(self) < 30 else None)
+            colour, line = _STYLES.get(name.partition("_")[0], _TRAINING_STYLE)
+            axes.plot(epochs, self[name], line, color=colour, label=name, marker="." if len(self) < 30 else None)
         axes.set_xlabel("epoch")
         axes.locator_params(axis="x", integer=True)
         axes.legend()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from PIL import Image
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -61,3 +65,12 @@ def test_a_picture_that_is_not_drawn_is_an_error(
     monkeypatch.setattr(gallery, "draw_examples", lambda folder: (folder / "one_neuron.png").touch())
     with pytest.raises(SystemExit, match=r"'history\.png'"):
         gallery.main()
+
+
+def test_no_two_curves_of_an_example_look_alike_in_colour_or_in_grey(example: Callable[[str], ModuleType]) -> None:
+    axes = Figure().subplots()
+    example("common").draw_curves(axes, {str(n): [1.0, 2.0] for n in range(7)}, "", "", "")
+    for one, other in combinations(axes.get_lines(), 2):
+        assert one.get_color() != other.get_color()
+        light, other_light = (np.dot(to_rgb(line.get_color()), (0.299, 0.587, 0.114)) for line in (one, other))
+        assert one.get_linestyle() != other.get_linestyle() or abs(light - other_light) > 0.1

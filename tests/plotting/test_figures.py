@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib import pyplot
+from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 
 import accelnn
 from accelnn import Dense, History, Sequential, plotting
 from accelnn.errors import AccelnnError, ArgumentError, ArgumentTypeError
+from accelnn.plotting.figures import colour, marker
 
 X = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
 Y = np.array([0, 1, 1])
@@ -130,3 +132,41 @@ def test_matplotlib_is_not_loaded_before_something_is_drawn() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=root)
     assert result.stderr == ""
     assert result.stdout == "[]\n"
+
+
+def nearest_column(rows: np.ndarray) -> np.ndarray:
+    return rows[:, 0].round().clip(0, 39)
+
+
+FORTY = [f"class {index} of many, which costs ${index} or $n$" for index in range(40)]
+
+
+@pytest.mark.parametrize("name", ["boundary", "confusion"])
+def test_forty_long_names_with_dollars_are_all_there_as_text(name: str, looks_right: Any) -> None:
+    labels = np.arange(80) % 40
+    points = np.stack([labels, np.arange(80) // 40], axis=1).astype(float)
+    if name == "boundary":
+        figure = plotting.plot_decision_boundary(nearest_column, points, labels, class_names=FORTY)
+        legend = figure.axes[0].get_legend()
+        assert legend is not None
+        texts = legend.get_texts()
+    else:
+        figure = plotting.plot_confusion_matrix(labels, labels, class_names=FORTY)
+        texts = figure.axes[0].get_yticklabels()
+        figure.axes[0].set_xticks([])  # at an angle, their boxes overlap and they do not
+    looks_right(figure)
+    drawn = [text.get_text() for text in texts]
+    assert not any(is_math_text(text) for text in drawn)
+    assert [text.replace(r"\$", "$") for text in drawn] == FORTY
+
+
+def test_classes_that_share_a_colour_differ_in_their_marker() -> None:
+    assert len({(colour(index), marker(index)) for index in range(64)}) == 64
+
+
+def test_no_two_curves_of_a_history_look_alike() -> None:
+    history = History()
+    history.record(loss=1.0, val_loss=1.2, test_loss=1.3, accuracy=0.5, val_accuracy=0.4, test_accuracy=0.4)
+    for axes in history.plot().axes:
+        lines = axes.get_lines()
+        assert len(lines) == len({line.get_linestyle() for line in lines}) == len({line.get_color() for line in lines})
