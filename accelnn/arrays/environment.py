@@ -26,9 +26,9 @@ def describe_environment() -> dict[str, Any]:
     Keys: "accelnn", "python", "platform" (text); "packages" (versions by name, None if not installed);
     "cpu" (model, cores, usable_threads, thread_limit: the user's or None); "blas" (one dict per loaded
     library: name, version, threads, architecture, file); "numba" (threading_layers: usable or not by
-    name, threading_layer: the setting, threads); "backends" (by name: usable, device, cause, remedy,
-    details; cause and remedy are None where it is usable, details None where it is not, and for CUDA those of
-    accelnn.arrays.cuda_details).
+    name, threading_layer: the setting, threads, problem: why nothing is compiled, or None);
+    "backends" (by name: usable, device, cause, remedy, details; cause and remedy are None where it is usable, details
+    None where it is not, and for CUDA those of accelnn.arrays.cuda_details).
     """
     return {
         "accelnn": _version("accelnn"),
@@ -121,12 +121,14 @@ def _blas_libraries() -> list[dict[str, Any]]:
 
 def _numba_threads() -> dict[str, Any]:
     import numba
+    from accelnn_kernels.compiler import why_nothing_compiles
 
     config: Any = numba.config
     return {
         "threading_layers": {name: _importable(f"numba.np.ufunc.{m}") for name, m in _NUMBA_POOLS.items()},
         "threading_layer": str(config.THREADING_LAYER),
         "threads": int(config.NUMBA_NUM_THREADS),
+        "problem": why_nothing_compiles(),
     }
 
 

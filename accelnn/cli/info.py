@@ -32,6 +32,8 @@ def _lines(environment: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "blas", _blas(library)
     usable = [name for name, works in numba["threading_layers"].items() if works]
     yield "numba", f"{numba['threads']} threads, threading layer {numba['threading_layer']} of {', '.join(usable)}"
+    if numba["problem"] is not None:
+        yield "numba", numba["problem"]
     for name, backend in environment["backends"].items():
         yield "backend", f"{name}: {_backend(backend)}"
     details = environment["backends"]["cuda"]["details"]

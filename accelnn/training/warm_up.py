@@ -46,13 +46,16 @@ def warmup(dtype: str = "float32", *, progress: Callable[[int, int], None] | Non
 
     Raises:
         ArgumentError: another ``dtype``.
-        AccelnnError: nothing can be kept, because no folder for it can be written.
+        AccelnnError: nothing can be kept, because no folder for it can be written, or Numba compiles nothing.
 
     """
     if dtype not in CHOICES:
         raise unknown_name("dtype", dtype, CHOICES)
     from accelnn_kernels import compiler, inventory
 
+    reason = compiler.why_nothing_compiles()
+    if reason is not None:
+        raise AccelnnError(f"nothing to warm up: {reason}")
     directory = compiler.cache_directory()
     if directory is None:
         raise AccelnnError("nothing to warm up: set ACCELNN_CACHE_DIR to a directory that can be written")

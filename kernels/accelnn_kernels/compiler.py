@@ -42,6 +42,15 @@ INNER_FLAGS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 logger = logging.getLogger("accelnn")
 
+_is_without_compiler = bool(numba_config.DISABLE_JIT)
+"""Whether the parts of kernels that are decorated when they are imported stay plain Python for good."""
+
+
+def why_nothing_compiles() -> str | None:
+    """Return why Numba compiles nothing in this process, None if it does."""
+    is_off = _is_without_compiler or numba_config.DISABLE_JIT
+    return "Numba compiles nothing because NUMBA_DISABLE_JIT is set" if is_off else None
+
 
 def bind(template: Callable, scope: dict[str, Any], name: str) -> Callable:
     """Return a copy of ``template`` whose free names are looked up in ``scope`` and whose name is ``name``.

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from accelnn_kernels.compiler import why_nothing_compiles
 
 from accelnn.arrays import reference
+from accelnn.errors import AccelnnError
 from accelnn.network.network import Network
 from accelnn.training.data import TrainingData
 from accelnn.training.fit import OptimizerState
@@ -149,8 +151,12 @@ def benchmark_step(
     """Train ``network`` for about ``seconds`` with the compiled runner and measure; compiling comes on top.
 
     ``data`` must have ``batch_size`` rows or more and ``loss`` fit the network, whose weights change. ``threads``
-    limits the threads, None takes as many as pay. Raises AccelnnError on a processor for which no clock is known.
+    limits the threads, None takes as many as pay. Raises AccelnnError on a processor for which no clock is known, and
+    where Numba compiles nothing.
     """
+    reason = why_nothing_compiles()
+    if reason is not None:
+        raise AccelnnError(f"nothing to measure: {reason}")
     moments = OptimizerState.fresh(optimizer, network).moments
     runner = CompiledRunner(network, data, loss, optimizer, moments, batch_size, threads=threads)
     case = _Case(network, data, optimizer, batch_size, runner)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import warnings
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,7 +13,7 @@ import numpy as np
 from accelnn.arrays import FusedOps, PlainOps
 from accelnn.arrays.sparse_rows import SparseRows
 from accelnn.arrays.typing import Array
-from accelnn.errors import BackendError, invalid, unknown_name
+from accelnn.errors import AccelnnWarning, BackendError, invalid, unknown_name
 from accelnn.network.network import Network
 from accelnn.training.data import TrainingData
 from accelnn.training.objective import USUAL, Objective
@@ -166,14 +168,31 @@ def _why_not(runner: str, network: Network) -> str | None:
         place = {"compiled": "the CPU", "captured": "CUDA devices"}.get(runner)
         device = network.backend.device
         return f"no other works on {device}" if place is None else f"that one works on {place}, this model on {device}"
+    from accelnn_kernels.compiler import why_nothing_compiles
+
     from accelnn.training.runners.lowering import why_not_lowerable
 
-    return why_not_lowerable(network)
+    reason = why_nothing_compiles() if runner == "compiled" else None
+    return reason or why_not_lowerable(network)
 
 
 def _fastest_ops(network: Network) -> PlainOps:
     """Return the operations for a network that only the plain runner can execute."""
-    return FusedOps() if network.backend.name == "cpu" else network.backend.ops
+    from accelnn_kernels.compiler import why_nothing_compiles
+
+    if network.backend.name != "cpu":
+        return network.backend.ops
+    reason = why_nothing_compiles()
+    if reason is None:
+        return FusedOps()
+    if not _slowness_told.is_set():
+        _slowness_told.set()
+        message = f"{reason}: models train and predict with NumPy alone, slower"
+        warnings.warn(message, AccelnnWarning, stacklevel=2)
+    return PlainOps()
+
+
+_slowness_told = threading.Event()
 
 
 def _downgrade(requested: str, reason: str) -> None:
