@@ -182,7 +182,9 @@ Input = Annotated[
         help="Rows to predict, without labels: CSV (with or without header), NPZ (array x) or IDX (also gzipped).",
     ),
 ]
-Output = Annotated[str, typer.Option(metavar="FILE", help="CSV to write: a header, then one line per row.")]
+Output = Annotated[
+    str, typer.Option(metavar="FILE", help="CSV to write: a header, then one line per row; - is standard output.")
+]
 
 
 def _print_version(wanted: bool) -> None:

@@ -68,7 +68,7 @@ def drawn_rows(n: int) -> Dataset:
 def _training_options(options: BenchOptions) -> TrainOptions:
     """Return the options of the training whose step is measured."""
     return TrainOptions(
-        dataset="mnist", data_dir=None, hidden=options.hidden, activation=options.activation,
+        dataset="digits", data_dir=None, hidden=options.hidden, activation=options.activation,
         optimizer=options.optimizer, learning_rate=None, epochs=1, batch_size=options.batch_size, dropout=0.0, l2=0.0,
         schedule="constant", early_stopping=None, backend="cpu" if options.backend == "auto" else options.backend,
         dtype=options.dtype, runner="compiled", seed=0, save=None, plot=options.plot, as_json=options.as_json,

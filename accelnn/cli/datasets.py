@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from accelnn.data import Dataset, dataset_names, load_dataset
-from accelnn.data.files import existing_folder
+from accelnn.data.files import as_path, existing_folder
 from accelnn.errors import DataError, invalid, unknown_name
 
 FILE_KINDS = ("csv", "npz", "idx")
@@ -51,7 +51,11 @@ def is_same(name: str, remembered: str | None) -> bool:
     if remembered is None or ":" not in name or ":" not in remembered:
         return name == remembered
     (kind, _, path), (other_kind, _, other_path) = name.partition(":"), remembered.partition(":")
-    return kind == other_kind and os.path.realpath(path) == os.path.realpath(other_path)
+    return kind == other_kind and all((path, other_path)) and _place(path) == _place(other_path)
+
+
+def _place(path: str) -> str:
+    return os.path.realpath(as_path("--dataset", path))
 
 
 def labels_for(data: Dataset, y: np.ndarray, class_names: list[str] | None, n_out: int, classifies: bool) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import os
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import IO
@@ -12,25 +12,32 @@ from typing import IO
 import numpy as np
 
 from accelnn.cli.failures import CommandError
-from accelnn.cli.files import check_output, print_json
+from accelnn.cli.files import check_outputs, print_json
 from accelnn.cli.models import SavedModel, describe, load_saved
 from accelnn.data import read_csv, read_idx, read_npz_features
 from accelnn.data.atomic_file import replace_file
 from accelnn.data.dataset import feature_rows
-from accelnn.data.files import existing_file
+from accelnn.data.files import as_path, existing_file
 from accelnn.errors import DataError, ModelFileError, invalid
+from accelnn.training.checkpoints.folder import CheckpointFolder
+
+STANDARD_OUTPUT = "-"
 
 
 def run_prediction(model_path: str, input_path: str, output_path: str, backend: str, as_json: bool) -> None:
-    """Write the predictions for all rows of ``input_path`` to ``output_path`` and report on standard output."""
-    check_output("--output", output_path)
+    """Write the predictions for all rows of ``input_path`` to ``output_path`` and report on standard output.
+
+    An ``output_path`` of ``-`` is standard output, which then has nothing else.
+    """
+    _check_output(model_path, input_path, output_path, as_json)
     saved = load_saved(model_path, backend)
     x = _checked_rows(input_path, saved)
-    _check_not_overwritten(output_path, (model_path, input_path))
     start_s = time.perf_counter()
     columns = _predictions(saved, x)
     _write(output_path, columns)
     elapsed_s = time.perf_counter() - start_s
+    if output_path == STANDARD_OUTPUT:
+        return
     if as_json:
         about = {"model": model_path, "input": input_path, "output": output_path}
         print_json({**about, **describe(saved), "rows": len(x), "elapsed_s": elapsed_s})
@@ -68,9 +75,13 @@ def _checked_rows(path: str, saved: SavedModel) -> np.ndarray:
     return x
 
 
-def _check_not_overwritten(output_path: str, inputs: Iterable[str]) -> None:
-    if os.path.exists(output_path) and any(os.path.samefile(output_path, path) for path in inputs):
-        raise invalid("--output", output_path, "it would be overwritten, and it is needed: use another name")
+def _check_output(model_path: str, input_path: str, output_path: str, as_json: bool) -> None:
+    if output_path != STANDARD_OUTPUT:
+        model, rows = as_path("MODEL", model_path), as_path("--input", input_path)
+        folder = CheckpointFolder(model) if model.is_dir() else None
+        check_outputs({"--output": output_path}, {"MODEL": [model], "--input": [rows]}, folder)
+    elif as_json:
+        raise invalid("--output", output_path, "leave out --json, it is for standard output too")
 
 
 def _predictions(saved: SavedModel, x: np.ndarray) -> dict[str, Iterable[object]]:
@@ -99,6 +110,10 @@ def _write(path: str, columns: dict[str, Iterable[object]]) -> None:
         csv.writer(text, lineterminator="\n").writerows(_lines(columns))
         text.detach()  # writes the rest and leaves the file open
 
+    if path == STANDARD_OUTPUT:
+        if sys.stdout is not None:  # else it was closed by whoever began the process
+            write(sys.stdout.buffer)
+        return
     try:
         replace_file(path, write)
     except ModelFileError as error:  # the name was fine: the disk is not

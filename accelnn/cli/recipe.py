@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 from accelnn.arrays import Backend
 from accelnn.cli.datasets import check_dataset_name
-from accelnn.cli.files import check_output
+from accelnn.cli.files import check_outputs
 from accelnn.cli.models import usable_backend
 from accelnn.cli.options import TrainOptions
 from accelnn.data import Dataset
+from accelnn.data.atomic_file import check_writable
+from accelnn.data.catalog import dataset_files
+from accelnn.data.files import as_path
 from accelnn.errors import invalid, unknown_name
 from accelnn.network import Dense, Dropout, Layer, Rescaling, resolve_activation
 from accelnn.network.network import DTYPES
@@ -20,6 +23,7 @@ from accelnn.plotting import check_plot_path
 from accelnn.training import Checkpoint, EarlyStopping, Optimizer, Sequential
 from accelnn.training.arguments import checked_number
 from accelnn.training.checkpoints.checkpoint import checked_every
+from accelnn.training.checkpoints.folder import CheckpointFolder
 from accelnn.training.optimizers import resolve_optimizer
 from accelnn.training.runners.choice import RUNNERS
 from accelnn.training.runners.precision import checked_precision
@@ -52,10 +56,8 @@ def checked_recipe(options: TrainOptions) -> Recipe:
     checked_precision(options.precision, options.dtype, "--precision")
     checked_number("--dropout", options.dropout, at_least=0, below=1)
     checked_number("--l2", options.l2, at_least=0)
-    check_output("--save", options.save)
-    check_output("--plot", options.plot)
-    check_plot_path("--plot", options.plot)
     checkpoint = _checkpoint(options)
+    _check_files(options, checkpoint)
     widths, optimizer, backend = _widths(options.hidden), _optimizer(options), usable_backend(options.backend)
     return Recipe(widths, optimizer, backend, _seed(options, checkpoint), checkpoint)
 
@@ -104,13 +106,22 @@ def _checkpoint(options: TrainOptions) -> Checkpoint | None:
         if options.resume:
             raise invalid("--resume", True, "say from where, with --checkpoint DIR")
         return None
-    if not options.checkpoint:
-        raise invalid("--checkpoint", options.checkpoint, "use the name of a folder")
+    check_writable("--checkpoint", as_path("--checkpoint", options.checkpoint))
     checkpoint = Checkpoint(options.checkpoint, checked_every(options.checkpoint_every, "--checkpoint-every"))
     if checkpoint.exists() and not options.resume:
         fix = "the folder has checkpoints already: add --resume to go on with that run, or give another folder"
         raise invalid("--checkpoint", options.checkpoint, fix)
     return checkpoint
+
+
+def _check_files(options: TrainOptions, checkpoint: Checkpoint | None) -> None:
+    """Raise ArgumentError or DataError for files that cannot be written, or that would be in each other's way."""
+    check_plot_path("--plot", options.plot)
+    outputs = {"--save": options.save, "--plot": options.plot}
+    if any(path is not None for path in outputs.values()):
+        data = dataset_files(options.dataset, options.data_dir)
+        folder = None if checkpoint is None else CheckpointFolder(checkpoint.directory)
+        check_outputs(outputs, {"--dataset": data}, folder)
 
 
 def _seed(options: TrainOptions, checkpoint: Checkpoint | None) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import tempfile
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -23,7 +25,7 @@ def replace_file(
     device or lies in a folder that does not exist, ``ArgumentTypeError`` if it is no path, ``failure`` if the
     system refuses to write.
     """
-    target = checked_target("path", path)
+    target = _target("path", path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     try:
         _write_synced(temporary, write, target)
@@ -36,17 +38,61 @@ def replace_file(
 
 
 def checked_target(argument: str, path: str | os.PathLike[str]) -> Path:
-    """Return where the file is to be, links followed; errors are those of ``replace_file`` before it writes."""
-    path = as_path(argument, path)
+    """Return where the file is to be, links followed: for whoever writes at the end of a long work.
+
+    Raises ``ArgumentError`` or ``ArgumentTypeError`` if ``replace_file`` could not write it. Nothing is left behind.
+    """
+    target = _target(argument, path)
+    if target.exists() and not os.access(target, os.W_OK):
+        raise invalid(argument, os.fspath(path), "this file is protected against writing: use another name")
+    check_writable(argument, target.parent)
+    return target
+
+
+def check_writable(argument: str, folder: Path) -> None:
+    """Raise ``ArgumentError`` if no file can be made in ``folder``, or in the first one above it that is there.
+
+    Only the system knows, so it is tried: permissions do not tell of read-only and full file systems.
+    """
     try:
-        target = Path(os.path.realpath(path))
+        nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        fix = f"nothing can be written there ({error.strerror or error}): use another folder"
+        raise invalid(argument, str(folder), fix) from error
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Return whether two paths, absolute and with links followed, mean one file: also before there is any.
+
+    Of two that are there the system knows, hard links and other spellings too. Of two that are not, names that differ
+    in nothing but case count as one, as they do on some file systems.
+    """
+    try:
+        if one.exists() or other.exists():
+            return os.path.samefile(one, other)
+    except OSError:  # one of them is not there, or cannot be looked at
+        return one == other
+    return _folded(one) == _folded(other)
+
+
+def _folded(path: Path) -> str:
+    return unicodedata.normalize("NFC", str(path)).casefold()
+
+
+def _target(argument: str, path: str | os.PathLike[str]) -> Path:
+    """Return where the file is to be, links followed; errors are those of ``replace_file`` before it writes."""
+    wanted = as_path(argument, path)
+    try:
+        target = Path(os.path.realpath(wanted))
         is_free = target.is_file() or not target.exists()
     except (OSError, ValueError) as error:  # too long, or not a name at all
-        raise invalid(argument, str(path), f"use the name of a file ({error})") from error
+        raise invalid(argument, os.fspath(path), f"use the name of a file ({error})") from error
     if not target.parent.is_dir():
-        raise invalid(argument, str(path), f"there is no folder {str(target.parent)!r}: make it first")
+        raise invalid(argument, os.fspath(path), f"there is no folder {str(target.parent)!r}: make it first")
     if not is_free:
-        raise invalid(argument, str(path), "this is not a regular file: use another name")
+        raise invalid(argument, os.fspath(path), "this is not a regular file: use another name")
     return target
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from accelnn.data.csv import read_csv
 from accelnn.data.dataset import Dataset, Rows, parted_dataset, split_dataset
 from accelnn.data.digits import load_digits
-from accelnn.data.files import existing_folder
+from accelnn.data.files import as_path, existing_folder
 from accelnn.data.idx import find_idx_files, read_idx
-from accelnn.data.mnist import IMAGE_SETS, MissingDataError, load_image_set
+from accelnn.data.mnist import IMAGE_SETS, MissingDataError, image_set_files, load_image_set
 from accelnn.data.npz import read_npz
 from accelnn.data.planar import PLANAR_SETS, load_flower, load_planar
 from accelnn.errors import invalid, unknown_name, wrong_type
@@ -68,10 +68,22 @@ def load_dataset(
     if colon and kind in _FILE_KINDS:
         if not path:
             raise invalid("name", name, f"put a path after the colon, e.g. {kind}:data/my_{kind}")
-        return _FILE_KINDS[kind](path, request)
+        return _FILE_KINDS[kind](str(as_path("path", path)), request)
     if name not in _NAMED:
         raise unknown_name("name", name, dataset_names())
     return _NAMED[name](name, request)
+
+
+def dataset_files(name: str, data_dir: str | os.PathLike[str] | None = None) -> tuple[Path, ...]:
+    """Return the files that ``load_dataset`` would read for one of its names; none for data that are in no file."""
+    kind, colon, path = name.partition(":")
+    if colon and kind == "idx":
+        found = find_idx_files(path)
+        return (*found.train, *(found.test or ()))
+    if colon:
+        return (as_path("name", path),)
+    image_set = IMAGE_SETS.get("mnist" if name == "auto" else name)
+    return () if image_set is None else image_set_files(image_set, data_dir)
 
 
 def dataset_names() -> tuple[str, ...]:

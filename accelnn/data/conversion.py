@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from accelnn.arrays.float_errors import own_float_errors
-from accelnn.data.atomic_file import checked_target, replace_file
+from accelnn.data.atomic_file import checked_target, is_same_file, replace_file
 from accelnn.data.csv import csv_rows
+from accelnn.data.files import existing_file
 from accelnn.errors import DataError, invalid
 
 ROWS_AT_A_TIME = 4096
@@ -34,14 +35,17 @@ def csv_to_npy(
     feature like the others. Read them back with ``numpy.load(x_path, mmap_mode="r")``.
 
     A file gets its name only once it is complete, and replaces one that is there. Raises ``DataError`` naming the line
-    for what is no such table or does not fit ``dtype``, ``ArgumentError`` for another dtype or no such folder.
+    for what is no such table or does not fit ``dtype``, ``ArgumentError`` for another dtype, for a folder that is not
+    there or cannot be written, and where two of the paths mean one file.
     """
     if dtype not in _DTYPES:
         raise invalid("dtype", dtype, f"use one of {', '.join(_DTYPES)}")
     x_target = checked_target("x_path", x_path)
     y_target = None if y_path is None else checked_target("y_path", y_path)
-    if x_target == y_target:
-        raise invalid("y_path", os.fspath(x_path), "use another file than x_path")
+    source = existing_file(path)
+    for argument, target, others in (("x_path", x_target, (source,)), ("y_path", y_target, (source, x_target))):
+        if target is not None and any(is_same_file(target, other) for other in others):
+            raise invalid(argument, str(target), "this file is needed: use another name for each of the three")
     n_labels = int(y_target is not None)
     n_columns, n_rows, whole = _measured(path, n_labels)
 

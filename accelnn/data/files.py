@@ -20,7 +20,11 @@ MAX_EXPANSION = 1032
 
 
 def as_path(argument: str, value: object) -> Path:
-    """Return ``value`` (text or path-like) as a path, a leading ``~`` replaced by the home directory."""
+    """Return ``value`` (text or path-like) as an absolute path, a leading ``~`` replaced by the home directory.
+
+    Every path that a user gives goes through here, at the call that it is given to: so a later change of the working
+    directory moves nothing, and all parts of a run mean the same file. ``..`` stays, it may lie behind a link.
+    """
     if not isinstance(value, (str, os.PathLike)):
         raise wrong_type(argument, value, "use a path")
     text = os.fspath(value)
@@ -30,7 +34,11 @@ def as_path(argument: str, value: object) -> Path:
         raise invalid(argument, value, "use a path that is not empty")
     if "\0" in text:
         raise invalid(argument, value, "use a path without null characters, no file can have them in its name")
-    return Path(os.path.expanduser(text))
+    try:
+        return Path(os.path.expanduser(text)).absolute()
+    except OSError as error:
+        fix = f"use an absolute path, the working directory cannot be found ({error.strerror or error})"
+        raise invalid(argument, value, fix) from error
 
 
 def existing_file(path: str | os.PathLike[str]) -> Path:
@@ -47,7 +55,7 @@ def existing_folder(argument: str, path: str | os.PathLike[str]) -> Path:
     """Return ``path`` if a directory is there; ``argument`` is what the error calls it."""
     found = as_path(argument, path)
     if not os.path.isdir(found):
-        raise DataError(f"{argument} is {str(found)!r}: no such directory: check the path")
+        raise DataError(f"{argument} is {os.fspath(path)!r}: no such directory: check the path")
     return found
 
 

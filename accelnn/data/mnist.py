@@ -145,6 +145,12 @@ def load_image_set(
     )
 
 
+def image_set_files(image_set: ImageSet, data_dir: str | os.PathLike[str] | None = None) -> tuple[Path, ...]:
+    """Return all copies of the files of the set that ``load_image_set`` could find without a download."""
+    folders = [*_given_folders(image_set, data_dir), _cache_folder() / image_set.name]
+    return tuple(path for file in image_set.files for path in _copies(file, folders))
+
+
 Found = tuple[npt.NDArray[Any], Path]
 
 

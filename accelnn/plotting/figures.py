@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from accelnn.errors import AccelnnError, invalid, wrong_type
+from accelnn.data.atomic_file import checked_target, replace_file
+from accelnn.data.files import as_path
+from accelnn.errors import AccelnnError, ArgumentError, invalid, wrong_type
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,17 +32,15 @@ LETTER_INCHES = 0.085
 def check_plot_path(argument: str, path: FilePath | None) -> None:
     """Raise if no picture could be drawn at ``path``, before the training whose curves it is to show.
 
-    None is no path and fine. Raises ArgumentError for a name that does not end in .png or a folder that does not exist,
-    ArgumentTypeError for what is no path, and AccelnnError if Matplotlib, which draws, is not installed.
+    None is no path and fine. Raises ArgumentError for a name that does not end in .png and for a folder that does not
+    exist or cannot be written, ArgumentTypeError for what is no path, and AccelnnError if Matplotlib, which draws, is
+    not installed.
     """
     if path is None:
         return
-    if not isinstance(path, (str, os.PathLike)):
-        raise wrong_type(argument, path, "use the name of a file, or None")
-    if not str(os.fspath(path)).lower().endswith(".png"):
+    if as_path(argument, path).suffix.lower() != ".png":
         raise invalid(argument, path, "use a file name that ends in .png")
-    if not Path(os.fspath(path)).parent.is_dir():
-        raise invalid(argument, path, "cannot write there: its folder does not exist, make it first")
+    checked_target(argument, path)
     _check_matplotlib(argument)
 
 
@@ -89,10 +88,7 @@ def figure_of(axes: Axes, path: FilePath | None) -> Figure:
 def saved(figure: Figure, path: FilePath | None) -> Figure:
     """Write ``figure`` to the PNG file ``path`` if that is not None, and return it; errors as ``figure_of``."""
     if path is not None:
-        try:
-            figure.savefig(path, dpi=DOTS_PER_INCH)
-        except OSError as error:
-            raise invalid("path", os.fspath(path), f"cannot write there ({error.strerror or error})") from error
+        replace_file(path, lambda file: figure.savefig(file, dpi=DOTS_PER_INCH, format="png"), ArgumentError)
     return figure
 
 

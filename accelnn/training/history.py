@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from accelnn.errors import AccelnnError, invalid, wrong_type
+from accelnn.data.atomic_file import checked_target, replace_file
+from accelnn.data.files import as_path
+from accelnn.errors import AccelnnError, ArgumentError, invalid
 from accelnn.habits import OF_HISTORIES, AnswersHabits
 from accelnn.training.arguments import real_number
 from accelnn.training.history_table import TIMING, history_table
@@ -150,13 +151,14 @@ class History(AnswersHabits):
         panels = self._panels()
         if not panels:
             raise invalid("history", self.keys(), "train for an epoch first, there is nothing to plot")
-        target = None if path is None else _checked_path(path)
-        figure = _new_figure(len(panels), interactive=target is None)
+        if path is not None:
+            checked_target("path", path)
+        figure = _new_figure(len(panels), interactive=path is None)
         for axes, (quantity, names) in zip(figure.axes, panels.items(), strict=True):
             self._draw(axes, names)
             axes.set_ylabel(quantity)
-        if target is not None:
-            _write(figure, target)
+        if path is not None:
+            _write(figure, path)
         return figure
 
     def _panels(self) -> dict[str, list[str]]:
@@ -177,13 +179,6 @@ class History(AnswersHabits):
         axes.legend()
 
 
-def _checked_path(path: str | PathLike[str]) -> Path:
-    try:
-        return Path(path)
-    except TypeError as error:
-        raise wrong_type("path", path, "use the name of a file, or None") from error
-
-
 def _new_figure(n_panels: int, interactive: bool) -> Figure:
     size = (4.8 * n_panels, 3.6)
     try:
@@ -202,11 +197,9 @@ def _new_figure(n_panels: int, interactive: bool) -> Figure:
     return figure
 
 
-def _write(figure: Figure, path: Path) -> None:
+def _write(figure: Figure, path: str | PathLike[str]) -> None:
+    ending = as_path("path", path).suffix[1:].lower()
     known = figure.canvas.get_supported_filetypes()
-    if path.suffix[1:].lower() not in known:
-        raise invalid("path", str(path), f"use a file name that ends in .{', .'.join(sorted(known))}")
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise invalid("path", str(path), f"cannot write there ({error.strerror or error})") from error
+    if ending not in known:
+        raise invalid("path", path, f"use a file name that ends in .{', .'.join(sorted(known))}")
+    replace_file(path, lambda file: figure.savefig(file, format=ending), ArgumentError)

@@ -230,7 +230,7 @@ def writable_directory(name: str) -> pathlib.Path | None:
 
 def _cache_root() -> pathlib.Path:
     if chosen := os.environ.get("ACCELNN_CACHE_DIR"):
-        return pathlib.Path(chosen)
+        return pathlib.Path(os.path.expanduser(chosen)).absolute()
     if os.name == "nt":
         return pathlib.Path(os.environ.get("LOCALAPPDATA", pathlib.Path.home())) / "accelnn"
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "accelnn"

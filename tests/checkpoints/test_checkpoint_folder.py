@@ -14,12 +14,13 @@ from typing import IO
 import numpy as np
 import pytest
 
-from accelnn.errors import AccelnnWarning, CheckpointError
+from accelnn import Checkpoint
+from accelnn.errors import AccelnnWarning, ArgumentError, CheckpointError
 from accelnn.training.checkpoints import file_format, folder_lock
 from accelnn.training.checkpoints import folder as checkpoint_folder
 from accelnn.training.checkpoints.file_format import CheckpointFile
 from accelnn.training.checkpoints.folder import CheckpointFolder
-from tests.checkpoints.runs import names
+from tests.checkpoints.runs import fit, names, small_model
 
 
 def content(n: int) -> CheckpointFile:
@@ -207,8 +208,12 @@ def test_a_read_only_file_system_is_an_error(tmp_path: Path, monkeypatch: pytest
     def refuse(*_: object) -> int:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(folder_lock.os, "open", refuse)
-    with pytest.raises(CheckpointError, match=r"cannot write in .*Read-only file system"):
+    with monkeypatch.context() as changed:
+        changed.setattr(folder_lock.os, "open", refuse)
+        with pytest.raises(CheckpointError, match=r"cannot write in .*Read-only file system"):
+            CheckpointFolder(tmp_path).hold()
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: refuse())  # the lock is of a time when one could write
+    with pytest.raises(CheckpointError, match=r"cannot use .* for checkpoints: Read-only file system"):
         CheckpointFolder(tmp_path).hold()
 
 
@@ -222,3 +227,22 @@ def test_a_sound_folder_warns_of_nothing(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert number_of(filled(tmp_path, 2).newest()) == 2
+
+
+def test_a_folder_is_fixed_when_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the home directory or beside the program: the lock, the checkpoints and who reads them mean one folder."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for checkpoint, folder in ((Checkpoint("~/runs/a"), "runs/a"), (Checkpoint("runs/b"), "runs/b")):
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert not checkpoint.exists()
+        fit(small_model(), epochs=2, checkpoint=checkpoint)
+        assert [path.name for path in sorted((tmp_path / folder).iterdir())][-1] == "lock"
+        assert len(names(tmp_path / folder)) > 1
+        assert checkpoint.exists()
+        with pytest.raises(ArgumentError, match="the folder has checkpoints already"):
+            fit(small_model(), checkpoint=checkpoint)
+        monkeypatch.chdir(tmp_path)
+    assert not list((tmp_path / "elsewhere").iterdir())

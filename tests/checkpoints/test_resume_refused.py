@@ -287,8 +287,8 @@ def test_wrong_arguments_of_fit(options: dict[str, Any], error: type[Exception],
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"directory": 3}, ArgumentTypeError, "directory is 3 of type int: use the name of a folder"),
-        ({"directory": ""}, ArgumentError, "directory is '': use the name of a folder"),
+        ({"directory": 3}, ArgumentTypeError, "directory is 3 of type int: use a path"),
+        ({"directory": ""}, ArgumentError, "directory is '': use a path that is not empty"),
         ({"every": 100}, ArgumentTypeError, "every is 100 of type int: use 'epoch', or a number and a unit"),
         ({"every": "100"}, ArgumentError, "every is '100': use 'epoch', or a number and a unit"),
         ({"every": "0 steps"}, ArgumentError, "every is '0 steps'"),

@@ -83,7 +83,9 @@ def test_a_picture_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> No
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
-    assert "path is 'step.png': cannot write there" in error_of("bench", *QUICK, "--plot", "step.png", exit_code=1)
+    assert "cannot write 'step.png': No space left on device" in error_of(
+        "bench", *QUICK, "--plot", "step.png", exit_code=1
+    )
 
 
 def test_auto_is_the_cpu_which_is_what_can_be_measured() -> None:

@@ -140,6 +140,17 @@ def test_input_and_model_are_not_overwritten(digits_file: Path, rows: np.ndarray
     assert load_model(digits_file).n_in == 64
 
 
+def test_standard_output_gets_the_table_and_nothing_else(digits_file: Path, rows: np.ndarray) -> None:
+    write_csv("rows.csv", rows)
+    run("predict", digits_file, "--input", "rows.csv", "--output", "out.csv")
+    result = run("predict", digits_file, "--input", "rows.csv", "--output", "-")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == Path("out.csv").read_text()
+    assert not Path("-").exists()
+    message = error_of("predict", digits_file, "--input", "rows.csv", "--output", "-", "--json")
+    assert "--output is '-': leave out --json, it is for standard output too" in message
+
+
 def test_output_to_nowhere(digits_file: Path) -> None:
     message = error_of("predict", digits_file, "--input", "rows.csv", "--output", "missing/out.csv")
     assert "--output is 'missing/out.csv': there is no folder" in message

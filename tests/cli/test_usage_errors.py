@@ -65,7 +65,7 @@ def test_a_mistyped_command_proposes_the_nearest(mistyped: str, nearest: str) ->
         ("--dataset", "xyz", "--dataset is 'xyz': known names are auto, "),
         ("--dataset", "csv:missing.csv", "missing.csv: the file is not there"),
         ("--dataset", "npz:missing.npz", "missing.npz: the file is not there"),
-        ("--dataset", "idx:missing", "'missing': no such directory"),
+        ("--dataset", "idx:missing", "missing': no such directory"),
         ("--data-dir", "missing", "--data-dir is 'missing': no such directory"),
         ("--hidden", "128,x", "--hidden is '128,x': use widths such as 128,64, or none"),
         ("--hidden", "0", "--hidden is '0'"),
@@ -92,8 +92,8 @@ def test_a_mistyped_command_proposes_the_nearest(mistyped: str, nearest: str) ->
         ("--seed", "-1", "--seed is '-1': use an integer >= 0"),
         ("--seed", "1.5", "--seed is '1.5': use an integer >= 0"),
         ("--save", "missing/m.npz", "--save is 'missing/m.npz': there is no folder"),
-        ("--save", ".", "--save is '.': use the name of a file"),
-        ("--save", "", "--save is '': use the name of a file"),
+        ("--save", ".", "--save is '.': this is not a regular file: use another name"),
+        ("--save", "", "--save is '': use a path that is not empty"),
         ("--plot", "curves.jpg", "--plot is 'curves.jpg': use a file name that ends in .png"),
         ("--plot", "missing/c.png", "--plot is 'missing/c.png': there is no folder"),
     ],
@@ -110,9 +110,16 @@ def test_a_path_without_its_kind(name: str) -> None:
     assert f"did you mean '{kind}:{name}'?" in error_of("train", "--dataset", name)
 
 
-def test_a_place_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
-    assert "--save is 'm.npz': it cannot be written there" in error_of("train", "--save", "m.npz")
+@pytest.mark.parametrize("flag", ["--save", "--plot", "--checkpoint"])
+def test_a_place_where_nothing_can_be_written(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(**_: object) -> None:  # root may write anywhere
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    message = error_of("train", flag, "m.png")
+    assert f"{flag} is " in message
+    assert "nothing can be written there (Read-only file system): use another folder" in message
+    assert not list(Path.cwd().iterdir())
 
 
 @pytest.mark.parametrize(

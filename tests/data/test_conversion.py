@@ -77,8 +77,10 @@ def test_arguments_that_cannot_be_used(tmp_path: Path) -> None:
         csv_to_npy(path, tmp_path / "x.npy", dtype="int8")
     with pytest.raises(ArgumentError, match=r"x_path is .*: there is no folder"):
         csv_to_npy(path, tmp_path / "missing" / "x.npy")
-    with pytest.raises(ArgumentError, match=r"y_path is .*: use another file than x_path"):
-        csv_to_npy(path, tmp_path / "x.npy", tmp_path / "x.npy")
+    for x_path, y_path in (("x.npy", "x.npy"), ("x.npy", "X.NPY"), (path.name, "y.npy"), ("x.npy", path.name)):
+        with pytest.raises(ArgumentError, match=r"this file is needed: use another name for each of the three"):
+            csv_to_npy(path, tmp_path / x_path, tmp_path / y_path)
+    assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(ArgumentTypeError, match="x_path is 3"):
         csv_to_npy(path, 3)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="not there"):

@@ -105,7 +105,7 @@ TRAINING = [
     ("History().record(loss=True)", ArgumentTypeError, "loss is True of type bool: record a real number; a metric"),
     ('History().plot("curves.png")', ArgumentError, "history is []: train for an epoch first, there is nothing to"),
     ('history().plot("curves.xyz")', ArgumentError, "path is 'curves.xyz': use a file name that ends in .avif, .eps,"),
-    ('history().plot("missing/curves.png")', ArgumentError, "path is 'missing/curves.png': cannot write there (No"),
-    ("history().plot(3)", ArgumentTypeError, "path is 3 of type int: use the name of a file, or None"),
+    ('history().plot("missing/curves.png")', ArgumentError, "path is 'missing/curves.png': there is no folder '"),
+    ("history().plot(3)", ArgumentTypeError, "path is 3 of type int: use a path"),
     ('warmup("float16")', ArgumentError, "dtype is 'float16': did you mean 'float64'?"),
 ]  # fmt: skip

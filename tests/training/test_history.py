@@ -87,7 +87,7 @@ def test_best_is_never_nan():
         (lambda h: h.record(), "give at least one column"),
         (
             lambda h: h.plot("no/such/folder/plot.png"),
-            r"^path is 'no/such/folder/plot.png': cannot write there",
+            r"^path is 'no/such/folder/plot.png': there is no folder",
         ),
         (lambda h: h.plot("plot.xyz"), r"^path is 'plot.xyz': use a file name that ends in .*\.png"),
         (lambda h: h.plot("plot"), "use a file name that ends in"),

@@ -6,16 +6,14 @@ import os
 import re
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from accelnn.data.files import as_path
 from accelnn.errors import AccelnnWarning, ArgumentError, invalid, wrong_type
 from accelnn.network.arguments import flag, integer
 from accelnn.signatures import by_signature
 from accelnn.training.checkpoints.folder import CheckpointFolder
 from accelnn.training.metrics import higher_is_better
-
-if TYPE_CHECKING:
-    pass
 
 _EVERY = re.compile(r"(?:(\d{1,15}(?:\.\d{1,9})?) *)?(epoch|step|second|minute)s?")
 _EVERY_FIX = "use 'epoch', or a number and a unit such as '5 epochs', '1000 steps', '30 seconds' or '10 minutes'"
@@ -34,7 +32,8 @@ class Checkpoint:
     """Checkpoints of a training run, for ``fit(..., checkpoint=Checkpoint("runs/first"), resume=True)``.
 
     Args:
-        directory: folder of the checkpoints of one run; it is made if it is not there. One run uses it at a time.
+        directory: folder of the checkpoints of one run; it is made if it is not there. One run uses it at a time. A
+            leading ``~`` is the home directory. It is kept as an absolute ``pathlib.Path``.
         every: how often: ``"epoch"``, or a number and a unit, ``"5 epochs"``, ``"1000 steps"``, ``"30 seconds"``,
             ``"10 minutes"``. There is one at the end of a run, and after Ctrl-C, in any case.
         keep: so many of the newest are kept, >= 1.
@@ -58,10 +57,7 @@ class Checkpoint:
     interval: Interval = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.directory, (str, os.PathLike)):
-            raise wrong_type("directory", self.directory, "use the name of a folder")
-        if os.fspath(self.directory) in ("", b""):
-            raise invalid("directory", self.directory, "use the name of a folder")
+        object.__setattr__(self, "directory", as_path("directory", self.directory))
         object.__setattr__(self, "interval", _interval(checked_every(self.every)))
         object.__setattr__(self, "keep", integer("keep", self.keep))
         if isinstance(self.best, str):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from accelnn.data.atomic_file import replace_file
 from accelnn.errors import AccelnnError, AccelnnWarning, CheckpointError
 from accelnn.training.checkpoints.file_format import CheckpointFile, NewerFormatError, read_checkpoint, write_checkpoint
-from accelnn.training.checkpoints.folder_lock import FolderLock
+from accelnn.training.checkpoints.folder_lock import LOCK_NAME, FolderLock
 
 _NAME = re.compile(r"checkpoint-(\d{6,18})(-best)?\.safetensors")
 _LEFT_BEHIND = re.compile(r"\.checkpoint-\d{6,18}(-best)?\.safetensors\.[0-9a-f]{16}\.tmp")
@@ -47,6 +48,8 @@ class CheckpointFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = FolderLock(self.path)
+            with tempfile.TemporaryFile(dir=self.path):  # the lock may be of a time when one could write here
+                pass
             for left in self.path.iterdir():
                 if _LEFT_BEHIND.fullmatch(left.name):
                     left.unlink()
@@ -60,6 +63,12 @@ class CheckpointFolder:
         """Let others use the folder."""
         if self._lock is not None:
             self._lock.release()
+
+    def claims(self, file: Path) -> bool:
+        """Return whether something else at ``file``, an absolute path, would be in the way of the checkpoints."""
+        folder, file = self.path.resolve(), file.resolve()
+        is_ours = any(pattern.fullmatch(file.name) for pattern in (_NAME, _LEFT_BEHIND)) or file.name == LOCK_NAME
+        return (is_ours and file.parent == folder) or file in (folder, *folder.parents)
 
     def files(self) -> list[Found]:
         """Return the checkpoints, the newest first; none if there is no such folder."""
