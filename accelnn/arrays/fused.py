@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from accelnn.arrays import reference
+from accelnn.arrays.addresses import address_to_read, address_to_write
 from accelnn.arrays.ops import PlainOps
 from accelnn.arrays.reference.losses import matched_target
 from accelnn.arrays.typing import Array, DTypeName
@@ -45,7 +46,7 @@ class FusedOps(PlainOps):
         (bias,) = _fitting((columns,), dtype, bias=none if bias is None else bias)
         shifted = np.add(z, bias, order="C")
         a = shifted.copy()
-        _run("bias_activation", name, dtype, shifted, none, a, rows, columns)
+        _run("bias_activation", name, dtype, _out(shifted), none, _out(a), rows, columns)
         return shifted, a
 
     @staticmethod
@@ -56,7 +57,7 @@ class FusedOps(PlainOps):
         dtype = _dtype(da=da, z=z, a=a)
         dz, db = np.array(da, dtype, order="C"), np.empty(columns, dtype)
         z, a = _fitting(shape, dtype, z=z, a=a)
-        _run("activation_gradient", name, dtype, dz, z, a, db, rows, columns)
+        _run("activation_gradient", name, dtype, _out(dz), z, a, _out(db), rows, columns)
         return dz, db
 
     @staticmethod
@@ -69,7 +70,7 @@ class FusedOps(PlainOps):
         factor = _loss_factor(name, weights, columns)
         variant, target, weights = _prepared_target(name, output, _checked("target", target), weights)
         (output,), gradient = _fitting(shape, dtype, output=output), np.empty(shape, dtype)
-        loss = _run("loss", variant, dtype, output, gradient, target, weights, factor, rows, columns)
+        loss = _run("loss", variant, dtype, output, _out(gradient), target, weights, factor, rows, columns)
         return np.asarray(loss, dtype), gradient
 
     @staticmethod
@@ -79,7 +80,7 @@ class FusedOps(PlainOps):
         (x,) = _fitting(shape, _dtype(x=x), x=x)
         y = np.empty_like(x)
         start, first, second = int(first_row) % (1 << 32), int(key[0]), int(key[1])
-        _run("dropout", "", x.dtype, x, y, rows, columns, start, first, second, float(rate))
+        _run("dropout", "", x.dtype, x, _out(y), rows, columns, start, first, second, float(rate))
         return y
 
     @staticmethod
@@ -88,10 +89,10 @@ class FusedOps(PlainOps):
         rows, columns = shape = _shape("x", x)
         (x,) = _fitting(shape, _dtype(x=x, gamma=gamma, beta=beta), x=x)
         mean, var = np.empty(columns, x.dtype), np.empty(columns, x.dtype)
-        _run("column_sums", "", x.dtype, x, rows, columns, mean)
-        _run("scale", "", x.dtype, mean, columns, 1.0 / rows)
-        _run("column_squares", "", x.dtype, x, mean, rows, columns, var)
-        _run("scale", "", x.dtype, var, columns, 1.0 / rows)
+        _run("column_sums", "", x.dtype, x, rows, columns, _out(mean))
+        _run("scale", "", x.dtype, _out(mean), columns, 1.0 / rows)
+        _run("column_squares", "", x.dtype, x, mean, rows, columns, _out(var))
+        _run("scale", "", x.dtype, _out(var), columns, 1.0 / rows)
         return FusedOps.batch_norm_inference(x, mean, var, gamma, beta, eps), mean, var
 
     @staticmethod
@@ -105,8 +106,9 @@ class FusedOps(PlainOps):
         mean, gamma = _fitting((columns,), dtype, mean=mean, gamma=gamma)
         inverse = _inverse_deviation(var, columns, dtype, eps)
         dx, dgamma, dbeta = np.empty(shape, dtype), np.empty(columns, dtype), np.empty(columns, dtype)
-        _run("batch_norm_sums", "", dtype, dy, x, mean, inverse, dgamma, dbeta, rows, columns)
-        _run("batch_norm_gradient", "", dtype, dy, x, mean, inverse, gamma, dgamma, dbeta, dx, rows, columns, rows)
+        _run("batch_norm_sums", "", dtype, dy, x, mean, inverse, _out(dgamma), _out(dbeta), rows, columns)
+        sums = (gamma, dgamma, dbeta)
+        _run("batch_norm_gradient", "", dtype, dy, x, mean, inverse, *sums, _out(dx), rows, columns, rows)
         return dx, dgamma, dbeta
 
     @staticmethod
@@ -117,7 +119,7 @@ class FusedOps(PlainOps):
         (x,), y = _fitting(shape, dtype, x=x), np.empty(shape, dtype)
         mean, gamma, beta = _fitting((columns,), dtype, mean=mean, gamma=gamma, beta=beta)
         inverse = _inverse_deviation(var, columns, dtype, eps)
-        _run("batch_norm", "", dtype, x, mean, inverse, gamma, beta, y, rows, columns)
+        _run("batch_norm", "", dtype, x, mean, inverse, gamma, beta, _out(y), rows, columns)
         return y
 
     @staticmethod
@@ -127,7 +129,7 @@ class FusedOps(PlainOps):
         dtype = _dtype(x=x, gamma=gamma, beta=beta)
         (x,), y = _fitting(shape, dtype, x=x), np.empty(shape, dtype)
         gamma, beta = _fitting((columns,), dtype, gamma=gamma, beta=beta)
-        _run("layer_norm", "", dtype, x, gamma, beta, y, rows, columns, float(eps))
+        _run("layer_norm", "", dtype, x, gamma, beta, _out(y), rows, columns, float(eps))
         return y
 
     @staticmethod
@@ -138,7 +140,8 @@ class FusedOps(PlainOps):
         dy, x = _fitting(shape, dtype, dy=dy, x=x)
         (gamma,) = _fitting((columns,), dtype, gamma=gamma)
         dx, dgamma, dbeta = np.empty(shape, dtype), np.empty(columns, dtype), np.empty(columns, dtype)
-        _run("layer_norm_gradient", "", dtype, dy, x, gamma, dx, dgamma, dbeta, rows, columns, float(eps))
+        results = _out(dx), _out(dgamma), _out(dbeta)
+        _run("layer_norm_gradient", "", dtype, dy, x, gamma, *results, rows, columns, float(eps))
         return dx, dgamma, dbeta
 
     @staticmethod
@@ -154,17 +157,22 @@ class FusedOps(PlainOps):
         indices = _row_numbers(indices, len(x))
         out = np.empty((len(indices), *x.shape[1:]), dtype)
         places = (rows.strides[0] // rows.itemsize, indices, len(indices), len(indices), rows.shape[1])
-        _run("gather_rows", x.dtype.name, out.dtype, rows, *places, out, float(scale), float(offset))
+        _run("gather_rows", x.dtype.name, out.dtype, rows, *places, _out(out), float(scale), float(offset))
         return out
 
 
 def _run(kind: str, variant: str, dtype: np.dtype[Any], *arguments: Any) -> float | None:
-    """Call a kernel; arrays go by their address."""
+    """Call a kernel; arrays that it reads go by their address, those that it writes to as ``_out`` returns them."""
     from accelnn_kernels.catalog import kernel
 
-    passed = [item.ctypes.data if isinstance(item, np.ndarray) else item for item in arguments]
+    passed = [address_to_read(item) if isinstance(item, np.ndarray) else item for item in arguments]
     result: float | None = kernel(kind, variant, _NAMES[dtype])(*passed)
     return result
+
+
+def _out(array: Host) -> int:
+    """Return where a kernel writes a result; the caller has to keep ``array``, which is new."""
+    return address_to_write("a result", array, array.dtype, array.size)
 
 
 def _check_known(argument: str, name: str, known: Any) -> None:
@@ -213,7 +221,7 @@ def _readable(array: Host, dtype: np.dtype[Any]) -> Host:
 def _inverse_deviation(var: Array, columns: int, dtype: np.dtype[Any], eps: float) -> Host:
     """Return 1 / sqrt(var + eps)."""
     (var,), inverse = _fitting((columns,), dtype, var=var), np.empty(columns, dtype)
-    _run("inverse_deviation", "", dtype, var, columns, float(eps), inverse)
+    _run("inverse_deviation", "", dtype, var, columns, float(eps), _out(inverse))
     return inverse
 
 
@@ -232,7 +240,7 @@ def _prepared_target(name: str, output: Host, target: Host, weights: Host) -> tu
     """Return the kernel's variant with the target and the weights that it takes."""
     if name != "cross_entropy" or target.ndim != 1:
         variant = "cross_entropy_rows" if name == "cross_entropy" else name
-        return variant, np.ascontiguousarray(matched_target(output, target)), weights
+        return variant, _readable(matched_target(output, target), output.dtype), weights
     (labels,) = _fitting((len(output),), np.dtype(np.int64), target=target)
     # A label outside 0..K-1 stands for no class; the kernel must not use it as a position.
     known = (labels >= 0) & (labels < output.shape[1])
@@ -252,4 +260,4 @@ def _row_numbers(indices: Array, n: int) -> Host:
         raise invalid("indices", indices, "use a vector of integers")
     if indices.size and not 0 <= indices.min() <= indices.max() < n:
         raise invalid("indices", indices, f"use row numbers in 0..{n - 1}")
-    return np.ascontiguousarray(indices, np.int64)
+    return _readable(indices, np.dtype(np.int64))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -199,6 +200,11 @@ class Network(AnswersHabits):
         self._check_built()
         return int(self.arena.values.shape[0])
 
+    def check_arrays(self, *, to_train: bool) -> None:
+        """Raise ArgumentError if an array of a layer has been replaced, or cannot be written to in training."""
+        for layer in self.layers:
+            layer.check_views(to_train=to_train)
+
     def summary(self) -> str:
         """Return a table of the layers with their output shapes and numbers of parameters."""
         footer = f"{self.count_parameters():,} parameters, {self.dtype}, on {self.backend.device}"
@@ -209,6 +215,10 @@ class Network(AnswersHabits):
     def __repr__(self) -> str:
         shape = "-".join(str(n) for n in self.units) if self.built else "not built"
         return f"<{type(self).__name__} {shape}, {self.dtype}, {self.backend.device}>"
+
+    def __copy__(self) -> Self:
+        """Return a copy with layers and arrays of its own: they look into one arena, and two models cannot share it."""
+        return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Copy and pickle the flat buffers: copied views would no longer look into a common buffer."""

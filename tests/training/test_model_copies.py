@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from accelnn import BatchNorm, Dropout, LayerNorm, Rescaling, Sequential, load_model
-from accelnn.errors import NotBuiltError
+from accelnn.errors import ArgumentError, NotBuiltError
 from tests.training.parity import check_same_weights, dense, inputs, labels
 
 QUIET = {"verbose": 0, "epochs": 3}
@@ -32,6 +32,7 @@ WAYS = {
     "file": through_a_file,
     "pickle": lambda model, tmp_path: pickle.loads(pickle.dumps(model)),
     "deepcopy": lambda model, tmp_path: copy.deepcopy(model),
+    "copy": lambda model, tmp_path: copy.copy(model),
 }
 
 
@@ -94,3 +95,23 @@ def test_a_loaded_model_has_no_history_and_keeps_what_was_stored_beside(tmp_path
     with np.load(tmp_path / "model.npz") as archive:
         description = json.loads(archive["description"].tobytes())
     assert description["extra"] == {"note": "hello"}
+
+
+@pytest.mark.parametrize("runner", ["auto", "plain"])
+@pytest.mark.parametrize("name", ["W", "db", "running_var"])
+def test_arrays_that_are_replaced_or_read_only_are_refused(name, runner):
+    """Machine code would go on with the old ones, or write where nobody expects it."""
+    model = new_model()
+    model.build(inputs().shape[1])
+    layer = model.layers[1 if name == "running_var" else 2]
+    own = getattr(layer, name)
+    setattr(layer, name, np.ones(own.shape, np.int8))
+    with pytest.raises(ArgumentError, match=rf"{name} of layer .* write into the array"):
+        model.fit(inputs(), labels(), runner=runner, **QUIET)
+    with pytest.raises(ArgumentError, match=rf"{name} of layer .* write into the array"):
+        model.predict(inputs())
+    setattr(layer, name, own)
+    own.flags.writeable = False
+    model.predict(inputs())
+    with pytest.raises(ArgumentError, match=f"{name} of layer .* is read-only"):
+        model.fit(inputs(), labels(), runner=runner, **QUIET)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from accelnn_kernels.collector import collector_off
 
+from accelnn.arrays.addresses import address_to_read
 from accelnn.arrays.backend import Backend
 from accelnn.arrays.cuda.cublas import Cublas, Gemm, workspace_bytes
 from accelnn.arrays.typing import Array
@@ -179,7 +180,7 @@ class CudaDevice:
             raise ValueError(f"{values.size} {values.dtype} do not fit into {target.size} {target.dtype}")
         values = np.ascontiguousarray(values)
         with self._backend.active():
-            target.data.copy_from_host_async(values.ctypes.data, values.nbytes, self._stream)
+            target.data.copy_from_host_async(address_to_read(values), values.nbytes, self._stream)
             if values.nbytes > _STAGED_BYTES:
                 self._stream.synchronize()  # a larger copy may read the host's memory later
 
@@ -273,7 +274,7 @@ class _CudaTransfer:
         part, into = self._host[first:last], self.target[first:last]
         with self._backend.active():
             self._copies.wait_event(self._used)
-            into.data.copy_from_host_async(part.ctypes.data, part.nbytes, self._copies)
+            into.data.copy_from_host_async(address_to_read(part), part.nbytes, self._copies)
             self._copied.record(self._copies)
 
     def await_copy(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from accelnn.arrays.ops import PlainOps
 from accelnn.arrays.typing import Array, Namespace
-from accelnn.errors import invalid
+from accelnn.errors import ArgumentError, invalid
 from accelnn.habits import OF_LAYERS, AnswersHabits
 from accelnn.network.activations import resolve_activation
 from accelnn.network.arguments import integer, number, text
@@ -151,11 +152,26 @@ class Layer(AnswersHabits, ABC):
 
     def bind(self) -> None:
         """Make the views into the arena attributes: ``W``, ``dW``, ...; the network calls it."""
-        for variable in self._declared():
-            setattr(self, variable.name, variable.values)
-        for parameter in self.parameters:
-            setattr(self, "d" + parameter.name, parameter.gradients)
+        for name, view in self._views():
+            setattr(self, name, view)
         self.built = True
+
+    def check_views(self, *, to_train: bool) -> None:
+        """Raise ArgumentError if an array is not the view any more that ``bind`` has set, or cannot be written to."""
+        for name, view in self._views():
+            if getattr(self, name) is not view:
+                fix = f"write into the array that the model has made, layer.{name}[...] = values, or use set_weights"
+                raise invalid(f"{name} of layer {self.name}", getattr(self, name), fix)
+            if to_train and isinstance(view, np.ndarray) and not view.flags.writeable:
+                raise ArgumentError(
+                    f"{name} of layer {self.name} is read-only: training writes to all arrays of a layer"
+                )
+
+    def _views(self) -> Iterator[tuple[str, Array]]:
+        for variable in self._declared():
+            yield variable.name, variable.values
+        for parameter in self.parameters:
+            yield "d" + parameter.name, parameter.gradients
 
     @property
     def _implied(self) -> list[str]:

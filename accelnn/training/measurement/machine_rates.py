@@ -15,6 +15,7 @@ import numpy as np
 from accelnn_kernels.catalog import kernel, probe
 from accelnn_kernels.team import new_team_memory
 
+from accelnn.arrays.addresses import address_to_read, address_to_write
 from accelnn.training.runners.team import run_together
 
 OWN_WIDTHS = (288, 480)
@@ -144,7 +145,7 @@ def _own_product(dtype: str, n: int) -> Job:
     gemm = kernel("gemm", "", dtype)
     a = np.random.default_rng(0).random((n, n)).astype(dtype)
     b, c = a.copy(), np.zeros_like(a)
-    return lambda: gemm(a.ctypes.data, n, 1, b.ctypes.data, n, c.ctypes.data, n, n, n, n, 1.0, 0.0)
+    return lambda: gemm(address_to_read(a), n, 1, address_to_read(b), n, _written(c), n, n, n, n, 1.0, 0.0)
 
 
 def _copies(n_bytes: int, threads: int) -> list[Race]:
@@ -157,7 +158,11 @@ def _copies(n_bytes: int, threads: int) -> list[Race]:
 
 def _loop_copy(source: np.ndarray, target: np.ndarray, times: int) -> Job:
     copy, repeat = kernel("copy", "", "float64").address, probe()
-    return lambda: repeat(copy, (source.ctypes.data, target.ctypes.data, source.size), times)
+    return lambda: repeat(copy, (address_to_read(source), _written(target), source.size), times)
+
+
+def _written(array: np.ndarray) -> int:
+    return address_to_write("a result", array, array.dtype)
 
 
 def _numpy_copy(source: np.ndarray, target: np.ndarray, times: int) -> Job:

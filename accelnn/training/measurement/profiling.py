@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from accelnn_kernels import catalog, profile, tables
 
+from accelnn.arrays.addresses import address_to_write
 from accelnn.errors import AccelnnError
 from accelnn.training.runners import step
 from accelnn.training.runners.compiled import CompiledNet, CompiledRunner, Machine
@@ -133,7 +134,8 @@ class _ProfiledMachine(_TimedMachine):
     def first_net(self) -> CompiledNet:
         """Return tables of the first thread that name rows of the profile."""
         layers, frame = self.program.layers.copy(), self.frame[:1].copy()
-        addresses = self.rows.ctypes.data + self.rows.strides[0] * np.arange(len(self.rows))
+        first = address_to_write("a profile", self.rows, np.int64)
+        addresses = first + self.rows.strides[0] * np.arange(len(self.rows))
         for (name, index), address in zip(self._places, addresses, strict=False):
             layers[name][index] = address
         n_places = len(self._places)
@@ -173,7 +175,7 @@ def probing() -> Probing:
     """Measure what a timed call costs and how long a tick is, in a few hundredths of a second; keep the least."""
     rounds, times = 8, 100_000
     rows = profile.new_rows([catalog.kernel("copy", "", "float32").address])
-    nothing = (rows.ctypes.data, (0, 0, 0))
+    nothing = (address_to_write("a profile", rows, np.int64), (0, 0, 0))
     call = catalog.probe()
     call(*nothing, 1)  # compiles
     found = []

@@ -101,6 +101,7 @@ def choose_runner(
     do it.
     """
     check_runner(requested)
+    network.check_arrays(to_train=True)
     arguments = (network, data, loss, optimizer, moments, batch_size)
     if requested == "plain":
         return PlainRunner(*arguments, network.backend.ops, objective)
@@ -138,6 +139,7 @@ def _compiled_runner(
 
 def choose_predictor(network: Network, x: Array, *, scores: bool = False, threads: int | None = None) -> Predictor:
     """Return the fastest way to compute outputs for inputs of the dtype of ``x``, with at most ``threads`` threads."""
+    network.check_arrays(to_train=False)
     dense = _dense_predictor(network, x, scores, threads)
     return BlockPredictor(network, dense) if isinstance(x, SparseRows) else dense
 

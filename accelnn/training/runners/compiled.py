@@ -15,6 +15,7 @@ from accelnn_kernels.matmul import scratch_bytes
 from accelnn_kernels.optimizers import N_HYPER
 from accelnn_kernels.team import new_team_memory
 
+from accelnn.arrays.addresses import address_to_read, address_to_write
 from accelnn.network.losses import resolve_loss
 from accelnn.network.network import Network
 from accelnn.training.data import TrainingData
@@ -56,7 +57,7 @@ class Machine:
         self.frame = np.zeros(memory.threads, tables.FRAME)
         self.set(
             size=memory.threads,
-            counters=self.counters.ctypes.data,
+            counters=address_to_write("the barrier", self.counters, np.int64),
             yield_address=yield_address(),
             batch_size=memory.batch_size,
             n_in=program.n_in,
@@ -85,7 +86,7 @@ class Machine:
 
     def place_inputs(self, x: np.ndarray) -> None:
         """Use the rows of ``x (n, n_in)``; the elements of a row must be neighbours."""
-        self.frame["x"] = x.ctypes.data + self.frame["band"] * x.itemsize
+        self.frame["x"] = address_to_read(x) + self.frame["band"] * x.itemsize
         self.set(x_stride=x.strides[0] // x.itemsize, n_rows=x.shape[0])
 
     def set(self, **fields: float) -> None:
@@ -121,7 +122,7 @@ class CompiledRunner:
         banded = bands_pay(first_weight, batch_size, size)
         program = lower(network, batch_size, size, training=True, scores=scores, banded=banded)
         self.machine = Machine(program, _training_kernels(program, data, loss, optimizer))
-        self._keep = (network, data, moments)
+        self._keep = (network.arena, data, moments)  # a callback may change what the network has
         self._place_data(data, formula.reduction == "mean", loss, objective)
         self._place_optimizer(network, optimizer, moments)
 
@@ -133,7 +134,7 @@ class CompiledRunner:
     def begin_epoch(self, permutation: np.ndarray) -> None:
         """Use ``permutation``, int64 (n_rows,), as the order of the rows from now on."""
         self._permutation = np.ascontiguousarray(permutation, np.int64)
-        self.machine.set(permutation=self._permutation.ctypes.data, n_rows=permutation.size)
+        self.machine.set(permutation=address_to_read(self._permutation), n_rows=permutation.size)
 
     def train(self, first: int, last: int, hyper: np.ndarray, dropout_keys: np.ndarray) -> np.ndarray:
         """Train on the mini-batches [first, last); return their losses, float64 (last - first,).
@@ -143,7 +144,7 @@ class CompiledRunner:
         table = np.zeros((last - first, N_HYPER))
         table[:, : hyper.shape[1]] = hyper
         keys = dropout_keys.astype(np.int64)
-        self.machine.set(first_step=first, hyper=table.ctypes.data, dropout_keys=keys.ctypes.data)
+        self.machine.set(first_step=first, hyper=address_to_read(table), dropout_keys=address_to_read(keys))
         losses = np.zeros((self.threads, last - first))
         self.machine.run(_train_steps(), first, last, losses)
         total: np.ndarray = losses.sum(axis=0)
@@ -155,11 +156,11 @@ class CompiledRunner:
         element = np.int64 if data.has_labels else memory.dtype
         self.machine.place_inputs(data.x)
         self.machine.set(
-            targets=data.y.ctypes.data,
+            targets=address_to_read(data.y),
             n_targets=n_targets,
             labels=data.has_labels,
             target_batch=memory.new(memory.batch_size * n_targets, element),
-            weights=0 if data.weights is None else data.weights.ctypes.data,
+            weights=0 if data.weights is None else address_to_read(data.weights),
             weight_batch=memory.new(memory.batch_size, np.float64, value=1.0),
             mean_loss=mean_loss,
             loss_scale=objective.loss_scale / (self.machine.program.n_out if loss in MEAN_OVER_OUTPUTS else 1),
@@ -169,8 +170,11 @@ class CompiledRunner:
     def _place_optimizer(self, network: Network, optimizer: Optimizer, moments: tuple[Any, ...]) -> None:
         parameters = self.machine.program.parameters
         memory = self.machine.program.memory
+        arena = network.arena
+        offsets = memory.dtype.itemsize * np.array([parameter.offset for parameter in arena.parameters], np.int64)
         for name, moment in zip(("moments_1", "moments_2"), moments, strict=False):
-            parameters[name] = parameters["values"] - network.arena.values.ctypes.data + moment.ctypes.data
+            what = f"{name} of the optimizer"
+            parameters[name] = offsets + address_to_write(what, moment, memory.dtype, arena.values.size)
         self.machine.set(
             n_dropout=network.n_dropout,
             partial_sums=memory.new(8 * memory.threads, np.float64),
@@ -273,7 +277,8 @@ class CompiledPredictor:
         order = np.arange(len(x))
         output = np.empty((len(x), program.n_out), program.memory.dtype)
         self.machine.place_inputs(x)
-        self.machine.set(permutation=order.ctypes.data, predictions=output.ctypes.data)
+        target = address_to_write("the output", output, program.memory.dtype, len(x) * program.n_out)
+        self.machine.set(permutation=address_to_read(order), predictions=target)
         self._run(-(-len(x) // program.memory.batch_size))
         return output
 

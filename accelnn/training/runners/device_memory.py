@@ -10,6 +10,7 @@ from accelnn_kernels.cuda.catalog import CudaKernel, cuda_kernel
 from accelnn.arrays.cuda.device import Device
 from accelnn.arrays.typing import Array
 from accelnn.network.network import Network
+from accelnn.network.parameters import Variable
 from accelnn.training.runners.lowering import Memory
 
 STORAGE = {"float32": np.float32, "float64": np.float64, "bfloat16": np.uint16}
@@ -61,6 +62,10 @@ class DeviceMemory(Memory):
     def address(self, array: Array) -> int:
         """Return the address of a parameter or of its gradient."""
         return self.device.address(array)
+
+    def written(self, variable: Variable, array: Array) -> int:
+        """Return the same: arrays of a device are never read-only or mapped from a file."""
+        return self.address(array)
 
     def factor(self, weight: Array) -> int:
         """Return the address at which products read a weight: that of its copy where there is one."""

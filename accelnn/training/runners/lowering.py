@@ -14,10 +14,12 @@ from accelnn_kernels import tables
 from accelnn_kernels.activations import KEEPS_Z
 from accelnn_kernels.catalog import kernel
 
+from accelnn.arrays.addresses import address_to_read, address_to_write
 from accelnn.arrays.typing import Array
 from accelnn.network.layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, Rescaling
 from accelnn.network.layers.base import Layer
 from accelnn.network.network import Network
+from accelnn.network.parameters import Parameter, Variable
 
 Fields: TypeAlias = dict[str, Any]
 """The fields of one record; those that are not named are 0."""
@@ -51,18 +53,23 @@ class Memory:
         dtype = np.dtype(dtype or self.dtype)
         raw = np.zeros(size * dtype.itemsize + CACHE_LINE, np.uint8)
         self.buffers.append(raw)
-        start = -raw.ctypes.data % CACHE_LINE
+        address = address_to_write("a buffer", raw, np.uint8)
+        start = -address % CACHE_LINE
         if value != 0.0:
             raw[start : start + size * dtype.itemsize].view(dtype)[:] = value
-        return raw.ctypes.data + start
+        return address + start
 
     def kernel(self, kind: str, variant: str) -> int:
         """Return the number by which records name a kernel."""
         return kernel(kind, variant, self.dtype.name).address
 
     def address(self, array: Array) -> int:
-        """Return the address of a parameter or of its gradient."""
-        return int(array.ctypes.data)
+        """Return the address of a parameter, which is read."""
+        return address_to_read(array)
+
+    def written(self, variable: Variable, array: Array) -> int:
+        """Return the address of the values or gradients of ``variable``, which are written to."""
+        return address_to_write(f"{variable.name} of layer {variable.layer_name}", array, self.dtype, variable.size)
 
     def factor(self, weight: Array) -> int:
         """Return the address at which products read a weight."""
@@ -175,7 +182,8 @@ def _lower_layers(program: Program, layers: Sequence[Layer], training: bool, sil
             "da": d_output,
         }
         records.append(lowered)
-        parameters.extend(_parameter_fields(layer, lowered, program.memory))
+        if training:
+            parameters.extend(_parameter_fields(layer, lowered, program.memory))
         x, d_x = lowered["a"], d_output
     if training and not records:  # the loss writes its gradient, though there is no layer to read it
         d_x = program.memory.rows(program.n_out)
@@ -250,10 +258,12 @@ def _normalization(layer: BatchNorm | LayerNorm, memory: Memory) -> Fields:
 
 def _batch_norm(layer: BatchNorm, memory: Memory, activation: str, training: bool) -> Fields:
     scratch = {name: memory.parts(layer.n_out) for name in ("mean", "variance", "inverse", "parts")}
+    place = memory.written if training else lambda state, values: memory.address(values)
+    mean, variance = (place(state, state.values) for state in layer.states)
     return _normalization(layer, memory) | scratch | {
         "kind": tables.BATCH_NORM if training else tables.BATCH_NORM_INFERENCE,
-        "running_mean": memory.address(layer.running_mean),
-        "running_variance": memory.address(layer.running_var),
+        "running_mean": mean,
+        "running_variance": variance,
         "momentum": layer.momentum,
     }  # fmt: skip
 
@@ -287,15 +297,15 @@ def _parameter_fields(layer: Layer, lowered: Fields, memory: Memory) -> list[Fie
     return [_one_parameter(parameter, lowered, memory) for parameter in layer.parameters]
 
 
-def _one_parameter(parameter: Any, lowered: Fields, memory: Memory) -> Fields:
+def _one_parameter(parameter: Parameter, lowered: Fields, memory: Memory) -> Fields:
     rows, columns = parameter.shape if len(parameter.shape) == 2 else (1, parameter.size)
     is_weight = parameter.name == "W"
     return {
         "kind": tables.WEIGHT if is_weight else tables.PARTS,
         "rows": rows,
         "columns": columns,
-        "values": memory.address(parameter.values),
-        "gradients": memory.address(parameter.gradients),
+        "values": memory.written(parameter, parameter.values),
+        "gradients": memory.written(parameter, parameter.gradients),
         "x": lowered["x"] if is_weight else 0,
         "dz": lowered["da"] if is_weight else 0,
         "parts": lowered["weight_parts"] if parameter.name == "gamma" else lowered["bias_parts"],
