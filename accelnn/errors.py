@@ -55,6 +55,10 @@ class NotBuiltError(AccelnnError, RuntimeError):
     """The network does not know its number of inputs yet."""
 
 
+class InTrainingError(AccelnnError, RuntimeError):
+    """The model is being trained already, by another thread or by the run whose callback wants to train it too."""
+
+
 class DivergenceError(AccelnnError, RuntimeError, ValueError):
     """Training produced a number that is not finite; a ``ValueError`` too, which users of scikit-learn expect then."""
 

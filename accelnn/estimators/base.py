@@ -24,6 +24,7 @@ from accelnn.estimators.parameters import STEP_SOLVERS, check_parameters, drawin
 from accelnn.estimators.solvers import SolverState, make_optimizer
 from accelnn.estimators.training import Task, train_by_lbfgs, train_by_steps
 from accelnn.training.data import TrainingData
+from accelnn.training.exclusive import alone
 from accelnn.training.runners.choice import choose_predictor
 from accelnn.training.sequential import Sequential
 
@@ -60,9 +61,9 @@ class MultilayerPerceptron(BaseEstimator):
 
         Arguments are those of ``_train_on``.
         """
-        before = dict(self.__dict__)
-        trained = self._copied()
-        with own_float_errors():
+        with alone(self), own_float_errors():
+            before = dict(self.__dict__)
+            trained = self._copied()
             trained._train_on(X, y, sample_weight, *more, **options)
         after = trained.__dict__
         for name in before.keys() - after.keys():

@@ -17,6 +17,7 @@ from accelnn.estimators.solvers import SolverState
 from accelnn.training.callbacks import CallbackList
 from accelnn.training.data import TrainingData
 from accelnn.training.evaluation import Evaluator
+from accelnn.training.exclusive import alone
 from accelnn.training.fit import OptimizerState, Settings, Training
 from accelnn.training.full_gradient import FullGradient
 from accelnn.training.history import History
@@ -84,7 +85,9 @@ def train_by_steps(
     if state.steps:
         running.go_on_from(state.moments, state.steps, network)
     network.steps_trained = state.steps
-    history = Training(network, task.data, settings, running, callbacks, _evaluators(network, task)).run()
+    training = Training(network, task.data, settings, running, callbacks, _evaluators(network, task))
+    with alone(network):  # callbacks have it
+        history = training.run()
     state.steps = running.steps
     state.moments = [network.backend.to_host(moment) for moment in running.moments]
     return history

@@ -26,6 +26,7 @@ from accelnn.training.checkpoints.run_keeper import kept
 from accelnn.training.checkpoints.saved_model import read_saved_model
 from accelnn.training.chunks import LossOfChunks, chunks_of, rows_of_chunks
 from accelnn.training.evaluation import Evaluator
+from accelnn.training.exclusive import alone
 from accelnn.training.fit import OptimizerState, Settings, Training
 from accelnn.training.held_out import evaluators_of, split_rows, validation_rows
 from accelnn.training.history import History
@@ -144,11 +145,13 @@ class Sequential(Network):
             DivergenceError: a loss, or a weight by the end of an epoch, became NaN or infinite; the message names the
                 step, its learning rate, and where it began as far as that can be found out.
             CheckpointError: a checkpoint cannot be written or trusted, or another run uses the folder.
+            InTrainingError: a callback of the model, or another thread, wants to train it while it is being trained.
         """
         chosen = resolve_optimizer(optimizer, learning_rate)
         chosen_metrics = resolve_metrics(metrics)
         progress = Progress(verbose)
-        observers = _observers(callbacks, progress)
+        # The progress display comes last, so that it shows what the others did.
+        observers = CallbackList([*CallbackList(callbacks).callbacks, *([progress] if progress.verbose else [])])
         n_epochs = integer("epochs", epochs, minimum=0)
         mixing = checked_shuffle(shuffle)
         check_runner(runner)
@@ -158,7 +161,7 @@ class Sequential(Network):
         name = self._checked_loss(loss)
         with own_float_errors():
             data = checked_data(x, y, self, name, sample_weight, class_weight)
-        with own_float_errors(), kept(checkpoint, resume) as keeper, progress.announcing():
+        with alone(self), own_float_errors(), kept(checkpoint, resume) as keeper, progress.announcing():
             generator = keeper.split_generator(self.shuffle_rng)
             rows, held_out = split_rows(self, data, validation_data, validation_split, generator)
             validation = validation_rows(self, data, held_out, validation_data, name)
@@ -203,7 +206,7 @@ class Sequential(Network):
         chosen = None if optimizer is None else resolve_optimizer(optimizer)
         name = self._checked_loss(self._loss if loss is None else loss)
         total = LossOfChunks(name)
-        with own_float_errors():
+        with alone(self), own_float_errors():
             for chunk in chunks_of(x, y, sample_weight):
                 with about(chunk.name):
                     data = checked_data(chunk.x, chunk.y, self, name, chunk.sample_weight, class_weight)
@@ -283,7 +286,7 @@ class Sequential(Network):
         self.count_parameters()  # raises before the model is built
         context, outputs = self.context(), []
         with own_float_errors(), self.backend.active():
-            values = self.backend.asarray(checked_x(x, self), dtype=self.dtype)
+            values = self.backend.xp.astype(self.backend.asarray(checked_x(x, self)), self._float)  # a copy
             for layer in self.layers:
                 values = layer.forward(values, context)
                 outputs.append(np.array(self.backend.to_host(values)))
@@ -342,9 +345,3 @@ def load_model(
     """
     saved = read_saved_model(path, best=flag("best", best))
     return restore(saved, Sequential, backend=backend, custom_layers=custom_layers)
-
-
-def _observers(callbacks: Callback | Iterable[Callback] | None, progress: Progress) -> CallbackList:
-    """Return the callbacks with the progress display behind them, so that it shows what they did."""
-    given = CallbackList(callbacks)
-    return CallbackList([*given.callbacks, progress]) if progress.verbose else given

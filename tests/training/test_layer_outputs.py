@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from accelnn import BatchNorm, Dense, Dropout, Rescaling, Sequential
+from accelnn import BatchNorm, Dense, Dropout, Layer, Rescaling, Sequential
 from accelnn.errors import ArgumentError, NotBuiltError, ShapeError
 
 X = np.arange(12, dtype=np.uint8).reshape(4, 3)
@@ -43,3 +43,21 @@ def test_wrong_inputs() -> None:
         model.layer_outputs(X[:, :2])
     with pytest.raises(ArgumentError, match=r"x\[0, 1\] is nan"):
         model.layer_outputs([[0.0, np.nan, 1.0]])
+
+
+def test_a_layer_that_writes_to_its_input_does_not_write_to_the_users():
+    class InPlace(Layer):
+        def build(self, n_in):
+            return n_in
+
+        def forward(self, x, context):
+            x *= 2.0
+            return x
+
+        def backward(self, dy):
+            return 2.0 * dy
+
+    x = np.ones((3, 2), np.float32)
+    outputs = Sequential([InPlace(), InPlace()], n_in=2, seed=0).layer_outputs(x)
+    assert [float(output[0, 0]) for output in outputs] == [2.0, 4.0]
+    assert (x == 1.0).all()
