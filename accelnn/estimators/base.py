@@ -13,9 +13,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from accelnn import __version__
 from accelnn.arrays.backend import Backend, get_backend
 from accelnn.arrays.float_errors import own_float_errors
-from accelnn.errors import ArgumentError, invalid
+from accelnn.errors import AccelnnWarning, ArgumentError, invalid
 from accelnn.estimators.convergence import CURVES, begin_curves
 from accelnn.estimators.initial_weights import Weights, initial_weights
 from accelnn.estimators.inputs import as_rows, checked_data, checked_inputs, computing_dtype, row_weights
@@ -29,6 +30,9 @@ from accelnn.training.runners.choice import choose_predictor
 from accelnn.training.sequential import Sequential
 
 RANDOM_SEEDS = 2**31
+
+_VERSION = "_accelnn_version"
+"""Where a pickle says which version of accelnn has written it; an estimator has no such attribute."""
 
 
 class MultilayerPerceptron(BaseEstimator):
@@ -236,7 +240,17 @@ class MultilayerPerceptron(BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to a device or to this process; it is made again when it is needed."""
         state: dict[str, Any] = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_network"}
+        return {name: value for name, value in state.items() if name != "_network"} | {_VERSION: __version__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a state; warn if another version of accelnn has written it."""
+        state = dict(state)
+        version = state.pop(_VERSION, "of unknown number")
+        if version != __version__:
+            written = f"this {type(self).__name__} was pickled by accelnn {version} and is loaded by {__version__}"
+            message = f"{written}: its attributes may differ; train it again, or load it with the version it is from"
+            warnings.warn(message, AccelnnWarning, stacklevel=2)
+        super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -6,6 +6,7 @@ import copy
 import io
 import pickle
 import pickletools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from accelnn import Adam, EarlyStopping, MLPClassifier, schedules
+from accelnn import Adam, EarlyStopping, MLPClassifier, __version__, schedules
 from accelnn.errors import AccelnnWarning
 from tests.estimators.oracle import KINDS, check_same, fitted_pair, pair, quietly, rows, targets
 from tests.training.own_process import output_of
@@ -44,6 +45,22 @@ def test_joblib(tmp_path: Path) -> None:
     estimator = fitted_pair("multiclass", max_iter=3)[0]
     joblib.dump(estimator, tmp_path / "estimator.joblib")
     loaded = joblib.load(tmp_path / "estimator.joblib")
+    np.testing.assert_array_equal(loaded.predict_proba(rows()), estimator.predict_proba(rows()))
+
+
+@pytest.mark.parametrize(("version", "shown"), [("0.0.7", "0.0.7"), (None, "of unknown number")])
+def test_a_pickle_of_another_version(version: str | None, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its warning names both, and where it is loaded."""
+    estimator = fitted_pair("multiclass", max_iter=3)[0]
+    state = estimator.__getstate__()
+    assert state.pop("_accelnn_version") == __version__
+    other = state if version is None else {**state, "_accelnn_version": version}
+    monkeypatch.setattr(MLPClassifier, "__getstate__", lambda _: other)
+    message = f"this MLPClassifier was pickled by accelnn {shown} and is loaded by {__version__}: "
+    with pytest.warns(AccelnnWarning, match=re.escape(message)) as told:
+        loaded = pickle.loads(pickle.dumps(estimator))
+    assert told[0].filename == __file__
+    assert "_accelnn_version" not in vars(loaded)
     np.testing.assert_array_equal(loaded.predict_proba(rows()), estimator.predict_proba(rows()))
 
 
