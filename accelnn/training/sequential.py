@@ -131,8 +131,9 @@ class Sequential(Network):
                 optimizer stay float32. None is the model's dtype. A CPU computes in the model's dtype whatever it may.
             checkpoint: where and how often to keep the state of the run, so that it can be resumed after a crash.
             resume: go on with the run in the folder of ``checkpoint``, to the same weights as if it had never been
-                interrupted; where there is none yet, begin it. Everything else must be as it was, except for the
-                backend, runner, threads and precision. False begins a new run, in a folder without checkpoints.
+                interrupted; where there is none yet, begin it. Everything else must be as it was, except for backend,
+                runner, threads, precision, and ``epochs`` if the learning rates do not depend on them: more epochs
+                extend a run that was over. False begins a new run, in a folder without checkpoints.
             detect_anomaly: look at the result of every operation and stop at the first that is not finite, naming its
                 layer. It takes the plain runner, so this is for finding out why a run fails.
 
@@ -140,8 +141,7 @@ class Sequential(Network):
             The history, also kept as ``model.history``; after Ctrl-C too, with ``interrupted`` set and a warning.
 
         Raises:
-            ArgumentError, ArgumentTypeError, ShapeError: an argument cannot be used; it is named. An array on another
-                device than the model's is of a wrong type.
+            ArgumentError, ArgumentTypeError, ShapeError: an argument, which is named, is unusable or on another device.
             DivergenceError: a loss, or a weight by the end of an epoch, became NaN or infinite; the message names the
                 step, its learning rate, and where it began as far as that can be found out.
             CheckpointError: a checkpoint cannot be written or trusted, or another run uses the folder.

@@ -58,7 +58,6 @@ def other_net(*layers: Any) -> Callable[[], Sequential]:
 @pytest.mark.parametrize(
     ("model", "options", "difference"),
     [
-        (small_model, {"epochs": 3}, "settings.epochs was 2 and is 3"),
         (small_model, {"batch_size": 17}, "settings.batch_size was 16 and is 17"),
         (small_model, {"shuffle": False}, "settings.shuffle was True and is False"),
         (small_model, {"loss": "mse", "y": np.eye(N_CLASSES)[Y]}, "settings.loss was 'cross_entropy' and is 'mse'"),

@@ -42,6 +42,17 @@ def test_a_run_that_crashed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_array_equal(one["values"], two["values"])
 
 
+def test_a_run_that_is_over_is_extended() -> None:
+    flags = (*QUICK[:-2], "--checkpoint", "run", "--resume")
+    run_json("train", *flags, "--epochs", "2", "--seed", "5")
+    longer = run_json("train", *flags, "--epochs", "4")
+    whole = run_json("train", *QUICK[:-2], "--epochs", "4", "--seed", "5")
+    assert (longer["epochs"], longer["epochs_before"]) == (4, 2)
+    assert (longer["train_loss"], longer["test_loss"]) == (whole["train_loss"], whole["test_loss"])
+    message = error_of("train", *flags, "--epochs", "3", "--json")
+    assert "run' has reached epoch 4 already; use 4 or more, or another folder" in message
+
+
 def test_where_a_run_goes_on_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     flags = ("train", *UNSEEDED, "--checkpoint", "run", "--resume")
     with monkeypatch.context() as patch:

@@ -19,6 +19,7 @@ from accelnn.network.saving import describe
 from accelnn.training.callbacks import TrainingPlan
 from accelnn.training.checkpoints.background_writer import BackgroundWriter
 from accelnn.training.checkpoints.checkpoint import Checkpoint
+from accelnn.training.checkpoints.extension import check_epochs
 from accelnn.training.checkpoints.file_format import CheckpointFile
 from accelnn.training.checkpoints.fingerprint import differences
 from accelnn.training.checkpoints.folder import CheckpointFolder
@@ -106,6 +107,7 @@ class CheckpointKeeper(Keeper):
         if self._saved is not None:
             with self._understood():
                 self._check_identity(self._saved["run"])
+                check_epochs(training, self._saved, str(self._folder.path))
                 self._restore_model(self._saved)
 
     def begin_callbacks(self, training: Training, plan: TrainingPlan) -> None:
@@ -120,6 +122,7 @@ class CheckpointKeeper(Keeper):
             restore_records(training, saved)
             self._timing.best = saved["best"]
             self._warn_of_another_machine(saved["machine"])
+            self._warn_of_an_end(saved["run"]["settings"]["epochs"])
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -203,9 +206,10 @@ class CheckpointKeeper(Keeper):
                 error.add_note(str(failure))
 
     def _check_identity(self, before: Mapping[str, Any]) -> None:
-        found = differences(before, self._identity)
-        if not found:
+        epochs = {"epochs": self._identity["settings"]["epochs"]}  # these may change, see check_epochs
+        if not differences({**before, "settings": before["settings"] | epochs}, self._identity):
             return
+        found = differences(before, self._identity)
         listed = "; ".join(found[:_SHOWN_DIFFERENCES])
         more = f"; and {len(found) - _SHOWN_DIFFERENCES} more" if len(found) > _SHOWN_DIFFERENCES else ""
         raise ArgumentError(
@@ -228,6 +232,12 @@ class CheckpointKeeper(Keeper):
         found = differences(before, machine_of(self._training))
         if found:
             message = f"the run goes on as before up to rounding, not bit by bit: {'; '.join(found)}"
+            warnings.warn(message, AccelnnWarning, stacklevel=7)
+
+    def _warn_of_an_end(self, epochs_before: int) -> None:
+        reason, epochs = self._training.history.stopped_because, self._training.settings.epochs
+        if reason is not None and epochs != epochs_before:
+            message = f"epochs is {epochs}, but a callback has ended the run and nothing is trained: {reason}"
             warnings.warn(message, AccelnnWarning, stacklevel=7)
 
     @contextmanager
