@@ -74,3 +74,20 @@ def test_no_two_curves_of_an_example_look_alike_in_colour_or_in_grey(example: Ca
         assert one.get_color() != other.get_color()
         light, other_light = (np.dot(to_rgb(line.get_color()), (0.299, 0.587, 0.114)) for line in (one, other))
         assert one.get_linestyle() != other.get_linestyle() or abs(light - other_light) > 0.1
+
+
+def test_the_palette_keeps_the_colours_of_thin_curves(
+    gallery: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, example: Callable[[str], ModuleType]
+) -> None:
+    (tmp_path / "images").mkdir()
+    monkeypatch.setattr(gallery, "DOCS", tmp_path)
+    figure = Figure(figsize=(11, 4))
+    shades, lines = figure.subplots(1, 2)
+    shades.imshow(np.linspace(0, 1, 90).reshape(9, 10), cmap="Blues", interpolation="bilinear")
+    example("common").draw_curves(lines, {str(n): [n + 1.0, n + 2.0] for n in range(7)}, "", "", "")
+    figure.savefig(tmp_path / "curves.png", dpi=80)
+    gallery.store(tmp_path / "curves.png")
+    with Image.open(tmp_path / "images" / "curves.png") as image:
+        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3) / 255
+    for line in lines.get_lines():
+        assert np.abs(pixels - to_rgb(line.get_color())).max(axis=1).min() < 0.05
