@@ -64,7 +64,7 @@ def row_weights(
         weights = of_classes if weights is None else weights * of_classes
     if weights is not None and not weights.any():
         raise ArgumentError("sample_weight is 0 for every row: there is nothing to learn from")
-    return weights
+    return None if weights is None else packed(weights, np.float64)
 
 
 def _check_host(X: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
+from accelnn.arrays.foreign import packed
 from accelnn.errors import ArgumentError, ArgumentTypeError, invalid
 
 
@@ -72,7 +73,7 @@ class Labels:
         dense = np.asarray(y.toarray() if hasattr(y, "toarray") else y)
         if dense.ndim != 2 or dense.shape[1] != len(self.classes):
             raise invalid("y", f"of shape {dense.shape}", f"use indicators of shape (rows, {len(self.classes)})")
-        return np.ascontiguousarray(dense, dtype)
+        return np.asarray(packed(dense, dtype))
 
 
 def _check_sortable(y: Any) -> None:

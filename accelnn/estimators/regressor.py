@@ -12,6 +12,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
+from accelnn.arrays.foreign import packed
 from accelnn.errors import invalid
 from accelnn.estimators.base import MultilayerPerceptron, trains_by_steps
 from accelnn.estimators.training import Task
@@ -191,7 +192,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
     def _encode(self, y: np.ndarray, dtype: str, *, first: bool, incremental: bool) -> np.ndarray:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        targets = np.ascontiguousarray(y.reshape(len(y), -1), dtype)
+        targets: np.ndarray = packed(y.reshape(len(y), -1), dtype)
         if self.loss == "poisson" and targets.min() < 0:
             raise invalid("y", float(targets.min()), "loss='poisson' is for counts >= 0")
         if not first and targets.shape[1] != self.n_outputs_:

@@ -112,3 +112,12 @@ def test_numbers_too_large_for_float32_are_refused() -> None:
 def test_complex_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match="Complex data not supported"):
         MLPRegressor().fit(rows() + 1j, targets("regression"))
+
+
+@pytest.mark.parametrize("kind", ["multilabel", "regression"])
+def test_targets_and_weights_off_alignment(kind: str) -> None:
+    x, y, weights = rows(), targets(kind).astype(np.float64), np.linspace(0.5, 2.0, len(rows()))
+    off = [np.zeros(a.nbytes + 1, np.uint8)[1:].view(a.dtype).reshape(a.shape) for a in (y, weights)]
+    off[0][...], off[1][...] = y, weights
+    plain, other = fitted_pair(kind, x, y, weights)[0], fitted_pair(kind, x, *off)[0]
+    check_same(plain, other, rtol=0.0, atol=0.0)
