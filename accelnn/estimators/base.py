@@ -22,7 +22,7 @@ from accelnn.estimators.initial_weights import Weights, initial_weights
 from accelnn.estimators.inputs import as_rows, checked_data, checked_inputs, computing_dtype, row_weights
 from accelnn.estimators.networks import SCIKIT_OUTPUTS, load, make_network, penalize, unloaded, usable_backend
 from accelnn.estimators.parameters import STEP_SOLVERS, check_parameters, drawing_activations, hidden_sizes
-from accelnn.estimators.solvers import SolverState, make_optimizer
+from accelnn.estimators.solvers import SolverState, make_optimizer, rate_rule
 from accelnn.estimators.training import Task, train_by_lbfgs, train_by_steps
 from accelnn.training.data import TrainingData
 from accelnn.training.exclusive import alone
@@ -203,7 +203,7 @@ class MultilayerPerceptron(BaseEstimator):
         if incremental and self._solver is not None:
             return self._solver.copied()
         seed = int(random.randint(RANDOM_SEEDS)) if np.any(self.dropout) else 0  # else the numbers are scikit-learn's
-        return SolverState(make_optimizer(self), seed)
+        return SolverState(make_optimizer(self), rate_rule(self), seed=seed)
 
     def _network_to_train(self, l2: float, *, anew: bool) -> Sequential:
         """Return the network with the present weights; it remembers nothing that the next call could need."""

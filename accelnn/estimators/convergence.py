@@ -70,20 +70,20 @@ class Convergence(Callback):
 
     def _lower_by_time(self) -> None:
         """Lower an "invscaling" rate by the number of rows seen."""
-        e, rate = self._estimator, self._state.rate
-        if rate is not None and e.learning_rate == "invscaling":
-            rate.rate = float(e.learning_rate_init) / (e.t_ + 1) ** float(e.power_t)
+        e = self._estimator
+        if self._state.rule == e.learning_rate == "invscaling":
+            self.set_learning_rate(float(e.learning_rate_init) / (e.t_ + 1) ** float(e.power_t))
 
     def _give_up(self) -> bool:
-        e, rate = self._estimator, self._state.rate
+        e = self._estimator
         measure = "Validation score" if self._early_stopping else "Training loss"
         reason = f"{measure} did not improve more than tol={e.tol:f} for {e.n_iter_no_change} consecutive epochs."
-        if rate is None or e.learning_rate != "adaptive":
+        if not self._state.rule == e.learning_rate == "adaptive":
             return self._stop(f"{reason} Stopping.")
-        if rate.rate <= SMALLEST_RATE:
+        if self.get_learning_rate() <= SMALLEST_RATE:
             return self._stop(f"{reason} Learning rate too small. Stopping.")
-        rate.rate /= 5.0
-        self._say(f"{reason} Setting learning rate to {rate.rate:f}")
+        self.set_learning_rate(self.get_learning_rate() / 5.0)
+        self._say(f"{reason} Setting learning rate to {self.get_learning_rate():f}")
         e._no_improvement_count = 0
         return False
 

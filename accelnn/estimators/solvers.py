@@ -17,17 +17,6 @@ SMALLEST_RATE = 1e-6
 """The adaptive rate is not lowered any more once it is as small as this."""
 
 
-class EpochRate(Schedule):
-    """A learning rate that changes between epochs, by rules that see how the training goes."""
-
-    def __init__(self, rate: float) -> None:
-        self.rate = rate
-
-    def curve(self, epochs: FloatArray, total_epochs: int) -> FloatArray:
-        """Return the present rate."""
-        return np.full_like(epochs, self.rate)
-
-
 @dataclass(frozen=True)
 class ScikitSGD(Optimizer):
     """Gradient descent with momentum, which may be 1 as in scikit-learn: a velocity that never decays."""
@@ -71,25 +60,26 @@ class ScikitAdam(Adam):
 class SolverState:
     """What a solver remembers from one call to the next: plain numbers and host arrays, so it can be pickled.
 
+    ``rule`` is by which the rate changes between epochs, ``rate`` what it has become, None where it is the optimizer's.
     ``seed`` is that of the dropout masks. Nobody writes to ``moments``: they may be mapped from a file.
     """
 
     optimizer: Optimizer
+    rule: str = "constant"
+    rate: float | None = None
     seed: int = 0
     steps: int = 0
     moments: list[np.ndarray[Any, Any]] = field(default_factory=list)
 
     def copied(self) -> SolverState:
         """Return a state that a training may change, without a change of this one."""
-        if self.rate is None:
-            return replace(self)
-        return replace(self, optimizer=replace(self.optimizer, learning_rate=EpochRate(self.rate.rate)))
+        return replace(self)
 
-    @property
-    def rate(self) -> EpochRate | None:
-        """The rate that the rules of scikit-learn change, None where it is constant or the user's schedule."""
-        rate = self.optimizer.learning_rate
-        return rate if isinstance(rate, EpochRate) else None
+
+def rate_rule(estimator: BaseEstimator) -> str:
+    """Return the rule of scikit-learn by which the rate changes between epochs: of its own "sgd" without a schedule."""
+    is_theirs = estimator.solver == "sgd" and estimator.optimizer is None and estimator.schedule is None
+    return estimator.learning_rate if is_theirs else "constant"
 
 
 def make_optimizer(estimator: BaseEstimator) -> Optimizer:
@@ -106,6 +96,4 @@ def _scikit_optimizer(estimator: BaseEstimator) -> Optimizer:
     rate = float(estimator.learning_rate_init)
     if estimator.solver == "adam":
         return ScikitAdam(rate, float(estimator.beta_1), float(estimator.beta_2), float(estimator.epsilon))
-    changing = estimator.learning_rate != "constant"
-    momentum, nesterov = float(estimator.momentum), bool(estimator.nesterovs_momentum)
-    return ScikitSGD(EpochRate(rate) if changing else rate, momentum, nesterov)
+    return ScikitSGD(rate, float(estimator.momentum), bool(estimator.nesterovs_momentum))

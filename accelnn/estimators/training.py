@@ -84,11 +84,11 @@ def train_by_steps(
     running = OptimizerState.fresh(state.optimizer, network)
     if state.steps:
         running.go_on_from(state.moments, state.steps, network)
-    network.steps_trained = state.steps
+    running.rate, network.steps_trained = state.rate, state.steps
     training = Training(network, task.data, settings, running, callbacks, _evaluators(network, task))
     with alone(network):  # callbacks have it
         history = training.run()
-    state.steps = running.steps
+    state.steps, state.rate = running.steps, running.rate
     state.moments = [network.backend.to_host(moment) for moment in running.moments]
     return history
 

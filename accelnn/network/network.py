@@ -51,6 +51,8 @@ class Network(AnswersHabits):
     """
 
     arena: Arena
+    stop_training: bool = False
+    """Set to True by a callback, or by another thread, it stops the training in progress, as in Keras."""
     feature_names: tuple[str, ...] | None = None
     _elsewhere = OF_MODELS
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from accelnn.arrays.float_errors import callers_float_errors
-from accelnn.errors import wrong_type
+from accelnn.errors import invalid, wrong_type
 from accelnn.signatures import by_signature
 from accelnn.training.arguments import real_number
 from accelnn.training.history import History
@@ -50,14 +51,23 @@ class Callback:
     stop_reason: str | None = None
     """Why ``on_epoch_end`` asked to stop; becomes ``History.stopped_because``."""
 
+    columns: tuple[str, ...] = ()
+    """Names of the columns that ``on_epoch_end`` adds to every record, so that callbacks behind it can go by them."""
+
+    sets_final_weights: bool = False
+    """Whether ``on_train_end`` sets the weights that the model keeps: it is called before that of others then."""
+
     def on_train_begin(self, model: Any, plan: TrainingPlan) -> None:
         """Called once, before the first epoch. What is raised here ends the training before it begins."""
 
     def on_epoch_begin(self, model: Any, epoch: int) -> None:
         """Called before the first step of every epoch."""
 
-    def on_chunk_end(self, model: Any, epoch: int, steps_done: int, steps_total: int, loss: float) -> None:
-        """Called after every chunk of steps.
+    def on_chunk_end(self, model: Any, epoch: int, steps_done: int, steps_total: int, loss: float) -> bool | None:
+        """Called after every chunk of steps; return True to stop right there, in the middle of an epoch.
+
+        A run with checkpoints that was stopped here goes on from here when it is resumed; one that ``on_epoch_end`` has
+        stopped is over. An epoch that is not complete is not in the history.
 
         Args:
             model: the model in training.
@@ -67,13 +77,43 @@ class Callback:
             loss: mean training loss of this epoch so far.
 
         """
+        return None
 
     def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> bool | None:
-        """Called after every epoch with what the history recorded for it; return True to stop training."""
+        """Called after every epoch with what the history recorded for it; return True to stop training.
+
+        What a callback writes into ``record`` becomes a column of the history, and callbacks behind it see it: real
+        numbers, also of NumPy.
+        """
         return None
 
     def on_train_end(self, model: Any, history: History) -> None:
         """Called once at the end, also of a run that was stopped, interrupted or ended by an error."""
+
+    def get_learning_rate(self) -> float:
+        """Return the learning rate of the next step of the run that this is called in.
+
+        Raises:
+            ArgumentError: no training runs in this thread.
+
+        """
+        return _run_of(self).learning_rate
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Train with another rate from the next step on, until it is set again; it replaces that of a schedule.
+
+        It may be called from all methods that begin with ``on_``. The rate is a part of the optimizer's state: it is
+        kept in checkpoints, and ``partial_fit`` goes on with it after ``fit``.
+
+        Args:
+            learning_rate: a finite number >= 0.
+
+        Raises:
+            ArgumentError: a number out of range; no training runs in this thread.
+            ArgumentTypeError: not a number.
+
+        """
+        _run_of(self).set_learning_rate(learning_rate)
 
     def settings(self) -> dict[str, Any]:
         """Return what this callback was made with and what has an influence on the run.
@@ -137,25 +177,65 @@ class CallbackList(Callback):
                 callback.on_epoch_begin(model, epoch)
 
     @callers_float_errors()
-    def on_chunk_end(self, model: Any, epoch: int, steps_done: int, steps_total: int, loss: float) -> None:
-        """Tell every callback that listens."""
-        for callback in self._chunk_listeners:
-            callback.on_chunk_end(model, epoch, steps_done, steps_total, loss)
+    def on_chunk_end(self, model: Any, epoch: int, steps_done: int, steps_total: int, loss: float) -> bool:
+        """Tell every callback that listens; the result is as for ``on_epoch_end``."""
+        at = epoch, steps_done, steps_total, loss
+        return self._stops([c for c in self._chunk_listeners if c.on_chunk_end(model, *at)])
 
     @callers_float_errors()
     def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> bool:
         """Tell every callback, also after one asked to stop; True if any did, with the reasons joined."""
-        stopping = [c for c in self.callbacks if _recorded(c, model, epoch, record)]
+        return self._stops([c for c in self.callbacks if _recorded(c, model, epoch, record)])
+
+    def _stops(self, stopping: list[Callback]) -> bool:
         if stopping:
             self.stop_reason = "; ".join(c.stop_reason or type(c).__name__ for c in stopping)
         return bool(stopping)
 
     @callers_float_errors()
     def on_train_end(self, model: Any, history: History) -> None:
-        """Tell every callback, even if one raises: a progress bar has to give the cursor back."""
+        """Tell every callback, even if one raises: a progress bar has to give the cursor back.
+
+        Those that set the final weights come first, so that all others find them in the model.
+        """
         with ExitStack() as stack:
-            for callback in reversed(self.callbacks):  # an exit stack runs the last one first
+            ordered = sorted(self.callbacks, key=lambda callback: not callback.sets_final_weights)
+            for callback in reversed(ordered):  # an exit stack runs the last one first
                 stack.callback(callback.on_train_end, model, history)
+
+
+class RunInProgress(Protocol):
+    """What callbacks may ask of the run that calls them."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step."""
+        ...
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Use this rate from the next step on."""
+        ...
+
+
+# Not an attribute of callbacks: they are copied, pickled, shared by runs, and called by other callbacks.
+_run: ContextVar[RunInProgress | None] = ContextVar("_run", default=None)
+
+
+@contextmanager
+def calling_from(run: RunInProgress) -> Iterator[None]:
+    """Return the block in which callbacks belong to ``run``."""
+    token = _run.set(run)
+    try:
+        yield
+    finally:
+        _run.reset(token)
+
+
+def _run_of(callback: Callback) -> RunInProgress:
+    run = _run.get()
+    if run is None:
+        raise invalid("the callback", callback, "no training runs here; use it in a method such as on_epoch_end")
+    return run
 
 
 def _checked_callback(callback: Any) -> Callback:

@@ -27,6 +27,9 @@ def chunks_of(x: Any, y: Any, sample_weight: Any) -> Iterator[Chunk]:
     that is no such tuple.
     """
     if not isinstance(x, Iterator):
+        if y is None:
+            fix = "give the targets of x, or in the place of both an iterator: iter(chunks) of a list of (x, y)"
+            raise wrong_type("y", y, fix)
         yield Chunk(x, y, sample_weight)
         return
     for name, other in (("y", y), ("sample_weight", sample_weight)):

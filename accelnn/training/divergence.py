@@ -78,6 +78,7 @@ class Recorder:
                 copy[...] = array
         self._marks.append(_Mark(epoch, step, steps, network.steps_trained, copies))
         self._orders = {known: rows for known, rows in self._orders.items() if known >= self._marks[0].epoch}
+        self._training.hyper.forget_before(self._marks[0].steps)
         self._copy_due_s = _next_s(start_s)
 
     def check_losses(self, epoch: int, first: int, losses: np.ndarray) -> None:
@@ -119,10 +120,9 @@ class Recorder:
             return all(map(math.isfinite, sums)) or all(bool(xp.all(xp.isfinite(array))) for array in self._arrays)
 
     def _place(self, epoch: int, step: int) -> str:
-        s, optimizer = self._training.settings, self._training.state.optimizer
-        at = np.array([epoch + step / s.steps_per_epoch])
-        rate = float(optimizer.schedule.rates(at, max(1, s.epochs))[0])
-        return f"in epoch {epoch + 1}, step {step + 1} of {s.steps_per_epoch}, at the learning rate {rate:g}"
+        n_steps = self._training.settings.steps_per_epoch
+        rate = self._training.hyper.rate(epoch, step, self._training.state.steps - 1)  # no rate was set since then
+        return f"in epoch {epoch + 1}, step {step + 1} of {n_steps}, at the learning rate {rate:g}"
 
     def _first_layer(self) -> str:
         """Return the first layer whose weights are not finite, or whatever else is not."""

@@ -14,7 +14,8 @@ import numpy as np
 from accelnn.arrays.typing import Array
 from accelnn.errors import AccelnnWarning
 from accelnn.network.network import Network
-from accelnn.training.callbacks import CallbackList, TrainingPlan
+from accelnn.training.arguments import checked_number
+from accelnn.training.callbacks import CallbackList, TrainingPlan, calling_from
 from accelnn.training.data import TrainingData
 from accelnn.training.divergence import Recorder
 from accelnn.training.epoch_loss import EpochLoss
@@ -29,14 +30,20 @@ from accelnn.training.runners.anomaly import AnomalyRunner
 from accelnn.training.runners.choice import Runner, WaitingRunner, choose_runner
 from accelnn.training.runners.step_tables import DropoutKeys, HyperTable
 
+STOP_TRAINING = "model.stop_training was set"
+
 
 @dataclass
 class OptimizerState:
-    """What an optimizer remembers between steps: its moments, on the backend, and how many steps it has taken."""
+    """What an optimizer remembers between steps: its moments, on the backend, and how many steps it has taken.
+
+    ``rate`` is the learning rate that a callback has set in the place of the optimizer's, or None.
+    """
 
     optimizer: Optimizer
     moments: tuple[Array, ...]
     steps: int = 0
+    rate: float | None = None
 
     @classmethod
     def fresh(cls, optimizer: Optimizer, network: Network) -> OptimizerState:
@@ -98,17 +105,29 @@ class Training:
         Raises DivergenceError when a loss is not a finite number, or weights are not after an epoch.
         """
         with ExitStack() as at_end:
+            at_end.enter_context(calling_from(self))
             try:
                 self._prepare()
                 at_end.callback(self.callbacks.on_train_end, self.network, self.history)
                 with self.keeper.running():
                     self._begin()
                     self._run_epochs()
+                self.history.stopped_because = self.history.stopped_because or self._paused_because
             except KeyboardInterrupt:
                 self.history.interrupted = True
                 message = "training was interrupted; the model keeps what it has learned"
                 warnings.warn(message, AccelnnWarning, stacklevel=4)
         return self.history
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step."""
+        return self.hyper.rate(*self._at, self.state.steps)
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Use this rate, >= 0, from the next step on, in the place of the schedule."""
+        self.state.rate = checked_number("learning_rate", learning_rate, at_least=0)
+        self.hyper.set_rate(self.state.rate, self.state.steps)
 
     @property
     def losses_so_far(self) -> np.ndarray:
@@ -123,7 +142,10 @@ class Training:
         self._pace = Pace()
         weights = None if s.objective.batches_weigh_rows else self.data.weights
         self._loss = EpochLoss(s.loss, len(s.rows), s.batch_size, weights)
-        self._hyper = HyperTable(self.state.optimizer, s.epochs, s.steps_per_epoch)
+        self._at = self.keeper.place.epoch, self.keeper.place.step
+        self._paused_because: str | None = None
+        self.network.stop_training = False
+        self.hyper = HyperTable(self.state.optimizer, s.epochs, s.steps_per_epoch, self.state.rate)
         self._keys = DropoutKeys(self.network)
         self._recorder = Recorder(self)
         self._orders = OrderAhead(s.order)
@@ -157,6 +179,7 @@ class Training:
     def _plan(self) -> TrainingPlan:
         s = self.settings
         recorded = ("loss", "seconds", "samples_per_s", *(name for e in self.evaluators.values() for name in e.names))
+        recorded += tuple(name for callback in self.callbacks.callbacks for name in callback.columns)
         begin = self.keeper.place.epoch, self.keeper.place.step
         return TrainingPlan(s.epochs, s.steps_per_epoch, len(s.rows), s.batch_size, self._runner.name, recorded, *begin)
 
@@ -164,7 +187,7 @@ class Training:
         """Run the epochs from the keeper's place on; none if a callback has already ended the run that goes on."""
         place = self.keeper.place
         for epoch in range(place.epoch, self.settings.epochs):
-            if self.history.stopped_because is not None:
+            if self._is_stopped:
                 break
             self._run_epoch(epoch, place)
             place = Place()
@@ -173,6 +196,8 @@ class Training:
         """Train for what ``place`` leaves of one epoch and record it."""
         start_s = self._begin_epoch(epoch, place)
         self._run_chunks(epoch, place.step)
+        if self._at[1] < self.settings.steps_per_epoch:
+            return
         with self.keeper.undisturbed():
             self._recorder.check_weights(epoch, is_last=epoch + 1 == self.settings.epochs)
         seconds = time.perf_counter() - start_s
@@ -181,11 +206,11 @@ class Training:
             values |= evaluator.evaluate()
         with self.keeper.undisturbed():
             record = self.history.record(**values)
-            if self.callbacks.on_epoch_end(self.network, epoch, record):
-                self.history.stopped_because = self.callbacks.stop_reason
+            if self.callbacks.on_epoch_end(self.network, epoch, record) or self.network.stop_training:
+                self.history.stopped_because = self.callbacks.stop_reason or STOP_TRAINING
                 self._recorder.check_weights(epoch, is_last=True)
-            self.keeper.stand_at(epoch + 1, 0)
-        is_last = epoch + 1 == self.settings.epochs or self.history.stopped_because is not None
+            self._stand_at(epoch + 1, 0)
+        is_last = epoch + 1 == self.settings.epochs or self._is_stopped
         self.keeper.after_epoch(record, is_last=is_last)
 
     def _begin_epoch(self, epoch: int, place: Place) -> float:
@@ -203,16 +228,32 @@ class Training:
         return start_s
 
     def _run_chunks(self, epoch: int, first: int) -> None:
-        """Run the steps of an epoch from ``first`` on."""
+        """Run the steps of an epoch from ``first`` on, up to its end or to where a callback wants to stop."""
         n_steps = self.settings.steps_per_epoch
         while first < n_steps:
             last = self.keeper.last_step(epoch, first, min(n_steps, first + self._pace.steps))
             self._run_chunk(epoch, first, last)
-            if self.callbacks.hears_chunks:
-                self.callbacks.on_chunk_end(self.network, epoch, last, n_steps, self._loss.value)
+            if self._is_to_pause(epoch, last):
+                break
             if last < n_steps:
                 self.keeper.after_chunk()
             first = last
+
+    def _is_to_pause(self, epoch: int, done: int) -> bool:
+        """Tell the callbacks of the end of a chunk; return whether the run is to stop there.
+
+        That is no end for good, as it is after an epoch: a run with checkpoints can go on from there.
+        """
+        heard, n_steps = self.callbacks.hears_chunks, self.settings.steps_per_epoch
+        if heard and self.callbacks.on_chunk_end(self.network, epoch, done, n_steps, self._loss.value):
+            self._paused_because = self.callbacks.stop_reason
+        elif self.network.stop_training:
+            self._paused_because = STOP_TRAINING
+        return self._paused_because is not None
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self.history.stopped_because is not None or self._paused_because is not None
 
     def _run_chunk(self, epoch: int, first: int, last: int) -> None:
         n_steps = last - first
@@ -229,14 +270,18 @@ class Training:
             self.network.steps_trained += n_steps
             self._recorder.check_losses(epoch, first, losses)
             self._loss.add(first, losses)
-            self.keeper.stand_at(epoch, last)
+            self._stand_at(epoch, last)
+
+    def _stand_at(self, epoch: int, step: int) -> None:
+        self._at = epoch, step
+        self.keeper.stand_at(epoch, step)
 
     def tables(self, epoch: int, first: int, last: int, steps: int, trained: int) -> tuple[np.ndarray, np.ndarray]:
         """Return hyperparameters and dropout keys of the steps [first, last) of ``epoch``.
 
         ``steps`` is the number of steps that the optimizer has made before them, ``trained`` that of the network.
         """
-        return self._hyper.rows(epoch, first, last, steps), self._keys.rows(trained, last - first)
+        return self.hyper.rows(epoch, first, last, steps), self._keys.rows(trained, last - first)
 
     def _is_short(self, first: int, last: int) -> bool:
         """Return whether these steps are nothing but a last, partial batch, which says nothing about the others."""

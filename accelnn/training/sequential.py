@@ -218,7 +218,7 @@ class Sequential(Network):
                 order = row_order(mixing, self.shuffle_rng, data.row_bytes)
                 settings = Settings(name, 1, size, order, runner, np.arange(len(data)), limit, products)
                 history = Training(self, data, settings, self._state, CallbackList()).run()
-                if history.interrupted:
+                if history.interrupted or not len(history):
                     return float("nan")
                 total.add(history["loss"][-1], data)
         return total.value

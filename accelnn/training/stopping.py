@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ class EarlyStopping(Callback):
 
     """
 
+    sets_final_weights = True
     best: float | None
     best_epoch: int | None
     _weights: list[np.ndarray[Any, Any]] | None
@@ -68,8 +70,9 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> bool:
         """Keep the weights of an epoch that is better; True after ``patience`` epochs that are not."""
-        value = _recorded(self.metric, record)
-        if self._improves(value) and self._keeps(model):
+        value = recorded(self.metric, record)
+        better = is_better(value, self.best, higher=self._higher, min_delta=self.min_delta)
+        if better and self._keeps(model):
             self.best, self.best_epoch, self._waited = value, epoch, 0
             return False
         self._waited += 1
@@ -100,14 +103,6 @@ class EarlyStopping(Callback):
     def _forget(self) -> None:
         self.best = self.best_epoch = self.stop_reason = self._weights = None
         self._waited = 0
-
-    def _improves(self, value: float) -> bool:
-        if math.isnan(value):
-            return False
-        if self.best is None:
-            return True
-        gain = value - self.best if self._higher else self.best - value
-        return gain > self.min_delta
 
     def _keeps(self, model: Any) -> bool:
         """Keep the weights if they are to be restored; return False if they are worth nothing.
@@ -162,7 +157,7 @@ class StopOnTarget(Callback):
 
     def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> bool:
         """Return whether the target is reached."""
-        value = _recorded(self.metric, record)
+        value = recorded(self.metric, record)
         reached = value >= self.target if self._higher else value <= self.target
         if reached:
             self.stop_reason = f"{self.metric} reached {value:.6g} (target {self.target:.6g})"
@@ -173,13 +168,54 @@ class StopOnTarget(Callback):
         return {"metric": self.metric, "target": self.target, "mode": "max" if self._higher else "min"}
 
 
+@by_signature
+class TimeLimit(Callback):
+    """Stop when the training has taken so many seconds, also in the middle of an epoch.
+
+    The time counts from the first step of this process, evaluations and other callbacks included. It is looked at
+    between two chunks of steps, so a tenth of a second late. A run with checkpoints is kept as it is then; resumed, it
+    goes on from there with a new limit.
+
+    Args:
+        seconds: > 0.
+
+    Raises:
+        ArgumentError, ArgumentTypeError: another number, no number.
+
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = checked_number("seconds", seconds, above=0)
+        self._end_s = math.inf
+
+    def on_train_begin(self, model: Any, plan: TrainingPlan) -> None:
+        """Look at the clock."""
+        self.stop_reason = None
+        self._end_s = time.monotonic() + self.seconds
+
+    def on_chunk_end(self, model: Any, epoch: int, steps_done: int, steps_total: int, loss: float) -> bool:
+        """Return whether the time is over."""
+        is_over = time.monotonic() >= self._end_s
+        if is_over:
+            self.stop_reason = f"the time limit of {self.seconds:g} s was reached"
+        return is_over
+
+
+def is_better(value: float, best: float | None, *, higher: bool, min_delta: float) -> bool:
+    """Return whether a metric has improved by more than ``min_delta``; NaN never has, the first number always."""
+    if best is None or math.isnan(value):
+        return not math.isnan(value)
+    return (value - best if higher else best - value) > min_delta
+
+
 def check_planned(metric: str, plan: TrainingPlan, argument: str = "metric") -> None:
     """Raise ArgumentError for a metric that will not be recorded, before an hour of training has gone by."""
     if plan.recorded:
-        _recorded(metric, dict.fromkeys(plan.recorded, 0.0), argument)
+        recorded(metric, dict.fromkeys(plan.recorded, 0.0), argument)
 
 
-def _recorded(metric: str, record: dict[str, float], argument: str = "metric") -> float:
+def recorded(metric: str, record: dict[str, float], argument: str = "metric") -> float:
+    """Return a column of a record; ArgumentError if there is none."""
     if metric not in record:
         if metric.startswith("val_") and "val_loss" not in record:
             fix = f"give validation_data or validation_split; recorded: {', '.join(record)}"

@@ -61,7 +61,7 @@ ANSWERED = [
     ('EarlyStopping("val_acc")', ValueError, "metric is 'val_acc': use 'val_accuracy', its name in the history"),
     ("SGD(lr=0.1)", TypeError, "SGD has no argument 'lr': use learning_rate"),
     ("Adam(clipnorm=1.0)", TypeError, "Adam has no argument 'clipnorm': use clip_norm"),
-    ("accelnn.ReduceLROnPlateau", AttributeError, "the rate is a schedule: learning_rate=schedules.Cosine(0.01)"),
+    ("accelnn.ReduceLROnPlateau", AttributeError, "use callbacks=ReduceOnPlateau('val_loss'"),
     ("accelnn.ModelCheckpoint", AttributeError, "use fit(checkpoint=Checkpoint('runs/first'), resume=True)"),
     ('Checkpoint(filepath="a")', TypeError, "Checkpoint has no argument 'filepath': use directory"),
     ("accelnn.Input", AttributeError, "leave it out: the number of inputs follows from the data"),

@@ -110,3 +110,10 @@ def test_ctrl_c_ends_the_pass(monkeypatch):
     with pytest.warns(UserWarning, match="training was interrupted"):
         assert np.isnan(net.partial_fit(counted()))
     assert len(taken) == 1
+
+
+def test_a_list_of_chunks_is_answered():
+    with pytest.raises(
+        ArgumentTypeError, match=r"^y is None .*: give the targets of x, or .* iter\(chunks\) of a list"
+    ):
+        model().partial_fit([(X, LABELS), (X, LABELS)])

@@ -130,12 +130,12 @@ class CheckpointKeeper(Keeper):
         try:
             yield
         except KeyboardInterrupt:
-            self._write_interrupted()
+            self._write_unfinished()
             raise
         except BaseException as error:
             self._wait_after(error)
             raise
-        self._writer.wait()
+        self._write_unfinished()
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
@@ -192,8 +192,8 @@ class CheckpointKeeper(Keeper):
         description = {key: taken_apart(value, key, arrays) for key, value in state.items()}
         return CheckpointFile({"model": self._described, **description}, arrays)
 
-    def _write_interrupted(self) -> None:
-        """Write where Ctrl-C has stopped the run, unless it has stopped it in the middle of a step."""
+    def _write_unfinished(self) -> None:
+        """Write where Ctrl-C or a callback has stopped the run, unless it was in the middle of a step."""
         if self._is_consistent and self._at != self._timing.at:
             self._write(is_best=False)
         self._writer.wait()

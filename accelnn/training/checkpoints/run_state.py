@@ -50,7 +50,11 @@ def collected(training: Training, place: Place) -> dict[str, Any]:
     network, state, to_host = training.network, training.state, training.network.backend.to_host
     return {
         "weights": {"values": to_host(network.arena.values), "state": to_host(network.arena.state)},
-        "optimizer": {"steps": state.steps, "moments": [to_host(moment) for moment in state.moments]},
+        "optimizer": {
+            "steps": state.steps,
+            "rate": state.rate,
+            "moments": [to_host(moment) for moment in state.moments],
+        },
         "place": dataclasses.asdict(place),
         "network": {"steps_trained": network.steps_trained, "dropout_seed": network.dropout_seed},
         "history": _history_columns(training.history),
@@ -82,7 +86,10 @@ def restore_model(training: Training, saved: Mapping[str, Any]) -> None:
 
 
 def restore_records(training: Training, saved: Mapping[str, Any]) -> None:
-    """Set the history and the callbacks to what ``saved`` says of them."""
+    """Set the history, the callbacks and the rate that they have set to what ``saved`` says of them."""
+    rate = saved["optimizer"].get("rate")  # which older checkpoints lack
+    if rate is not None:
+        training.set_learning_rate(rate)
     history = saved["history"]
     training.history.epochs[:] = _records(history)
     training.history.stopped_because = history["stopped_because"]
