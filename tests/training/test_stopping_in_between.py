@@ -83,8 +83,10 @@ def test_a_run_goes_on_where_its_time_was_over(tmp_path, seconds):
 
 def test_all_callbacks_find_the_best_weights_at_the_end():
     class Last(Callback):
+        columns = ("mine",)
+
         def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> None:
-            record["loss"] = [3.0, 1.0, 2.0, 2.0, 2.0][epoch]
+            record["mine"] = [3.0, 1.0, 2.0, 2.0, 2.0][epoch]
             if epoch == 1:
                 self.best = model.get_weights()
 
@@ -92,7 +94,7 @@ def test_all_callbacks_find_the_best_weights_at_the_end():
             self.last = model.get_weights()
 
     watcher = Last()
-    model_of().fit(X, Y, callbacks=[watcher, EarlyStopping("loss")], **OPTIONS)
+    model_of().fit(X, Y, callbacks=[watcher, EarlyStopping("mine", mode="min")], **OPTIONS)
     for best, last in zip(watcher.best, watcher.last, strict=True):
         np.testing.assert_array_equal(best, last)
 
