@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -18,6 +19,7 @@ from typer.core import TyperGroup
 
 from accelnn.errors import AccelnnError, AccelnnWarning, DivergenceError, nearest, unknown_name
 from accelnn.habits import same_argument
+from accelnn.messages import Display, say
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
@@ -36,6 +38,7 @@ class CommandLine(TyperGroup):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command and exit. Arguments are those of Typer; errors are always handled."""
         extra["standalone_mode"] = False
+        _write_all_characters()
         sys.exit(exit_code_of(lambda: super(CommandLine, self).main(*args, **extra)))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -54,9 +57,10 @@ def exit_code_of(command: Callable[[], Any]) -> int:
     try:
         with notices():
             result = command()
-            sys.stdout.flush()
+            if sys.stdout is not None:  # else it was closed by whoever began the process
+                sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_standard_output()
         return FAILED
     except (KeyboardInterrupt, typer.Abort):
         result = INTERRUPTED
@@ -71,9 +75,22 @@ def exit_code_of(command: Callable[[], Any]) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _leave_standard_output() -> None:
+    """Let what is still to be written go nowhere: Python tries it once more when the process ends."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _write_all_characters() -> None:
+    """Let characters that a terminal does not have, in the name of a file for one, be written with backslashes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def complain(message: str) -> None:
     """Write one line to standard error."""
-    print("accelnn:", " ".join(message.split()), file=sys.stderr, flush=True)
+    say(f"accelnn: {' '.join(message.split())}", sys.stderr)
 
 
 def _describe(error: Exception) -> tuple[str, int] | None:
@@ -117,7 +134,7 @@ def notices() -> Iterator[None]:
     handler = _Notices()
     before = logger.level
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO if sys.stderr.isatty() else logging.WARNING)
+    logger.setLevel(logging.INFO if Display(sys.stderr).isatty() else logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", AccelnnWarning)

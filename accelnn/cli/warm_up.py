@@ -6,6 +6,7 @@ import sys
 
 from accelnn.cli.files import print_json
 from accelnn.errors import unknown_name
+from accelnn.messages import Display, display
 from accelnn.training.warm_up import CHOICES, warmup
 
 
@@ -13,7 +14,7 @@ def run_warmup(dtype: str, as_json: bool) -> None:
     """Compile what is missing in the cache and say how long that took, and where the cache is."""
     if dtype not in CHOICES:
         raise unknown_name("--dtype", dtype, CHOICES)
-    show = sys.stderr.isatty() and not as_json
+    show = Display(sys.stderr).isatty() and not as_json
     try:
         done = warmup(dtype, progress=_count if show else None)
     finally:
@@ -33,4 +34,4 @@ def _count(done: int, total: int) -> None:
 
 def _show(line: str) -> None:
     """Replace the line on the terminal."""
-    print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+    print(f"\r\x1b[K{line}", end="", file=display(sys.stderr), flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from typing import Any
 
@@ -16,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from accelnn import __version__
 from accelnn.arrays.backend import Backend, get_backend
 from accelnn.arrays.float_errors import own_float_errors
-from accelnn.errors import AccelnnWarning, ArgumentError, invalid
+from accelnn.errors import ArgumentError, invalid
 from accelnn.estimators.convergence import CURVES, begin_curves
 from accelnn.estimators.initial_weights import Weights, initial_weights
 from accelnn.estimators.inputs import as_rows, checked_data, checked_inputs, computing_dtype, row_weights
@@ -24,6 +23,7 @@ from accelnn.estimators.networks import SCIKIT_OUTPUTS, load, make_network, pena
 from accelnn.estimators.parameters import STEP_SOLVERS, check_parameters, drawing_activations, hidden_sizes
 from accelnn.estimators.solvers import SolverState, make_optimizer, rate_rule
 from accelnn.estimators.training import Task, train_by_lbfgs, train_by_steps
+from accelnn.messages import warn
 from accelnn.training.data import TrainingData
 from accelnn.training.exclusive import alone
 from accelnn.training.runners.choice import choose_predictor
@@ -196,7 +196,7 @@ class MultilayerPerceptron(BaseEstimator):
     def _warn_of_the_last_iteration(self) -> None:
         reached = f"Maximum iterations ({self.max_iter}) reached"
         message = f"Stochastic Optimizer: {reached} and the optimization hasn't converged yet."
-        warnings.warn(message, ConvergenceWarning, stacklevel=7)
+        warn(message, ConvergenceWarning, stacklevel=7)
 
     def _solver_to_train(self, random: np.random.RandomState, *, incremental: bool) -> SolverState:
         """Return what goes on from the last call, as a copy, or begins with this one."""
@@ -249,7 +249,7 @@ class MultilayerPerceptron(BaseEstimator):
         if version != __version__:
             written = f"this {type(self).__name__} was pickled by accelnn {version} and is loaded by {__version__}"
             message = f"{written}: its attributes may differ; train it again, or load it with the version it is from"
-            warnings.warn(message, AccelnnWarning, stacklevel=2)
+            warn(message, stacklevel=2)
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:

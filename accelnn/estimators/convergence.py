@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from accelnn.estimators.solvers import SMALLEST_RATE, SolverState
+from accelnn.messages import say
 from accelnn.training.callbacks import Callback
 
 
@@ -94,7 +96,7 @@ class Convergence(Callback):
 
     def _say(self, line: str) -> None:
         if self._estimator.verbose:
-            print(line)
+            say(line, sys.stdout)
 
 
 CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_")

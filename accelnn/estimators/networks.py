@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from accelnn.arrays.backend import Backend, get_backend
-from accelnn.errors import AccelnnWarning, BackendError, ShapeError
+from accelnn.errors import BackendError, ShapeError
 from accelnn.estimators.initial_weights import Weights
 from accelnn.estimators.parameters import dropout_rates, hidden_activations, hidden_sizes
+from accelnn.messages import warn
 from accelnn.network.layers import Dense, Dropout
 from accelnn.network.layers.base import Layer
 from accelnn.training.sequential import Sequential
@@ -58,7 +58,7 @@ def usable_backend(name: Any) -> Backend:
     try:
         return get_backend(name)
     except BackendError as error:
-        warnings.warn(f"predicting on the CPU: {error}", AccelnnWarning, stacklevel=4)
+        warn(f"predicting on the CPU: {error}", stacklevel=4)
         return get_backend("cpu")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +11,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
-from accelnn.errors import AccelnnWarning
 from accelnn.estimators.convergence import Convergence
 from accelnn.estimators.solvers import SolverState
+from accelnn.messages import say, warn
 from accelnn.training.callbacks import CallbackList
 from accelnn.training.data import TrainingData
 from accelnn.training.evaluation import Evaluator
@@ -111,7 +111,7 @@ def train_by_lbfgs(estimator: BaseEstimator, network: Sequential, task: Task) ->
             f"lbfgs failed to converge after {result.nit} iteration(s) (status={result.status}): {result.message}. "
             "Increase max_iter or max_fun, or scale the data."
         )
-        warnings.warn(message, ConvergenceWarning, stacklevel=6)
+        warn(message, ConvergenceWarning, stacklevel=6)
 
 
 class Shuffling:
@@ -136,7 +136,7 @@ class _Announcer:
 
     def __call__(self, intermediate_result: Any) -> None:
         self._n += 1
-        print(f"Iteration {self._n}, loss = {intermediate_result.fun + self._constant:.8f}")
+        say(f"Iteration {self._n}, loss = {intermediate_result.fun + self._constant:.8f}", sys.stdout)
 
 
 def _batch_size(requested: Any, n: int) -> int:
@@ -144,7 +144,7 @@ def _batch_size(requested: Any, n: int) -> int:
         return min(AUTO_BATCH_SIZE, n)
     if requested > n:
         message = f"Got `batch_size` larger than sample size: {requested} is clipped to {n}"
-        warnings.warn(message, AccelnnWarning, stacklevel=8)
+        warn(message, stacklevel=8)
     return min(int(requested), n)
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 import numbers
 import operator
-import warnings
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from accelnn.errors import AccelnnWarning, invalid, wrong_type
+from accelnn.errors import invalid, wrong_type
+from accelnn.messages import warn
 from accelnn.network.arguments import integer
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
@@ -98,7 +98,7 @@ def checked_batch_size(batch_size: int | str | None, n: int, *, is_chunk: bool =
     size = integer("batch_size", batch_size)
     if size > n and not is_chunk:  # the last of many chunks may well be small
         message = f"batch_size is {size} and there are only {n} rows: all rows make one batch"
-        warnings.warn(message, AccelnnWarning, stacklevel=4)  # behind fit and what answers its wrong calls
+        warn(message, stacklevel=4)  # behind fit and what answers its wrong calls
     return min(size, n)
 
 

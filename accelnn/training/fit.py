@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from accelnn.arrays.typing import Array
-from accelnn.errors import AccelnnWarning
+from accelnn.messages import warn
 from accelnn.network.network import Network
 from accelnn.training.arguments import checked_number
 from accelnn.training.callbacks import CallbackList, TrainingPlan, calling_from
@@ -116,7 +115,7 @@ class Training:
             except KeyboardInterrupt:
                 self.history.interrupted = True
                 message = "training was interrupted; the model keeps what it has learned"
-                warnings.warn(message, AccelnnWarning, stacklevel=4)
+                warn(message, stacklevel=4)
         return self.history
 
     @property

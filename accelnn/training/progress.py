@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from accelnn_kernels import notice
 
 from accelnn.errors import invalid, wrong_type
+from accelnn.messages import Display, display, say
 from accelnn.training.callbacks import Callback, TrainingPlan
 from accelnn.training.history import History
 
@@ -36,11 +37,12 @@ class Progress(Callback):
             ``stream`` is a terminal and else plain lines, at most one per second. 2 writes one line for
             every epoch, at once and on a terminal too.
         stream: text stream to write to; None means the ``sys.stderr`` of the moment the training begins.
+            What cannot be shown on it is lost: nothing that happens to it ends a training.
         clock: function that returns the time in seconds.
 
     Raises:
         ArgumentError: another ``verbose``.
-        ArgumentTypeError: ``verbose`` is not an integer or a boolean.
+        ArgumentTypeError: ``verbose`` is not an integer or a boolean, or ``stream`` no stream.
 
     """
 
@@ -52,6 +54,8 @@ class Progress(Callback):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.verbose = _checked_verbose(verbose)
+        if stream is not None and not hasattr(stream, "write"):
+            raise wrong_type("stream", stream, "use a text stream, such as sys.stdout, or None")
         self._stream = stream
         self._clock = clock
         self._display: _Bar | _Lines | None = None
@@ -62,10 +66,10 @@ class Progress(Callback):
 
     def on_train_begin(self, model: Any, plan: TrainingPlan) -> None:
         """Choose bar or lines; nothing is shown yet, except where a run is resumed."""
-        stream = self._stream or sys.stderr
         self._display = None
-        if self.verbose == 0 or stream is None:  # programs without a console have no standard error
+        if self.verbose == 0:
             return
+        stream = self._where()
         if self.verbose == 1 and _is_terminal(stream):
             self._display = _Bar(plan, stream, self._clock)
         else:
@@ -91,11 +95,13 @@ class Progress(Callback):
             display.close(history)
 
     def _say(self, line: str) -> None:
-        stream = self._stream or sys.stderr
         if self._display is not None:
             self._display.say(line)
-        elif stream is not None:
-            print(line, file=stream, flush=True)
+        else:
+            say(line, self._where())
+
+    def _where(self) -> TextIO:
+        return display(sys.stderr if self._stream is None else self._stream)
 
 
 class _Lines:
@@ -127,7 +133,7 @@ class _Lines:
             self._write(ending)
 
     def say(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        say(line, self._stream)
 
     def _write_held_back(self) -> None:
         if self._held_back is not None:
@@ -137,7 +143,7 @@ class _Lines:
     def _write(self, line: str) -> None:
         self._held_back = None
         self._written_s = self._clock()
-        print(line, file=self._stream, flush=True)
+        say(line, self._stream)
 
 
 class _Bar:
@@ -169,7 +175,7 @@ class _Bar:
     def say(self, line: str) -> None:
         """Write a line, above the bar if it is there."""
         if self._bar is None:
-            print(line, file=self._stream, flush=True)
+            say(line, self._stream)
         else:
             self._bar.console.print(line, markup=False, highlight=False)
 
@@ -182,7 +188,7 @@ class _Bar:
         self._bar.stop()
         ending = _ending(history, self._plan)
         if ending:
-            print(ending, file=self._stream, flush=True)
+            say(ending, self._stream)
 
     def _draw_latest(self, epoch: int) -> None:
         self._draw(epoch, (epoch + 1) * self._plan.steps_per_epoch, _values(self._record))
@@ -214,7 +220,8 @@ def _new_bar(stream: TextIO, clock: Callable[[], float]) -> RichProgress:
         auto_refresh=False,
         get_time=clock,
         # What a callback prints goes above the bar, unless it goes to a file or a pipe, where it must arrive.
-        redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
+        redirect_stdout=Display(sys.stdout).isatty(),
+        redirect_stderr=Display(sys.stderr).isatty(),
     )
 
 

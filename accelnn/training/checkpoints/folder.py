@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 from accelnn.data.atomic_file import replace_file
-from accelnn.errors import AccelnnError, AccelnnWarning, CheckpointError
+from accelnn.errors import AccelnnError, CheckpointError
+from accelnn.messages import warn
 from accelnn.training.checkpoints.file_format import CheckpointFile, NewerFormatError, read_checkpoint, write_checkpoint
 from accelnn.training.checkpoints.folder_lock import LOCK_NAME, FolderLock
 
@@ -98,7 +98,7 @@ class CheckpointFolder:
                 continue
             for failure in failures:
                 message = f"{failure}; the one before it, {found.path.name}, is used"
-                warnings.warn(message, AccelnnWarning, stacklevel=6)
+                warn(message, stacklevel=6)
             return content
         if failures:
             raise CheckpointError(f"no checkpoint in {str(self.path)!r} can be used: {failures[0]}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from accelnn_kernels.signals import signals_held
 
-from accelnn.errors import AccelnnError, AccelnnWarning, ArgumentError, CheckpointError, invalid, wrong_type
+from accelnn.errors import AccelnnError, ArgumentError, CheckpointError, invalid, wrong_type
+from accelnn.messages import warn
 from accelnn.network.arguments import flag
 from accelnn.network.saving import describe
 from accelnn.training.callbacks import TrainingPlan
@@ -232,13 +232,13 @@ class CheckpointKeeper(Keeper):
         found = differences(before, machine_of(self._training))
         if found:
             message = f"the run goes on as before up to rounding, not bit by bit: {'; '.join(found)}"
-            warnings.warn(message, AccelnnWarning, stacklevel=7)
+            warn(message, stacklevel=7)
 
     def _warn_of_an_end(self, epochs_before: int) -> None:
         reason, epochs = self._training.history.stopped_because, self._training.settings.epochs
         if reason is not None and epochs != epochs_before:
             message = f"epochs is {epochs}, but a callback has ended the run and nothing is trained: {reason}"
-            warnings.warn(message, AccelnnWarning, stacklevel=7)
+            warn(message, stacklevel=7)
 
     @contextmanager
     def _understood(self) -> Iterator[None]:

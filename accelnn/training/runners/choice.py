@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import warnings
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,7 +12,8 @@ import numpy as np
 from accelnn.arrays import FusedOps, PlainOps
 from accelnn.arrays.sparse_rows import SparseRows
 from accelnn.arrays.typing import Array
-from accelnn.errors import AccelnnWarning, BackendError, invalid, unknown_name
+from accelnn.errors import BackendError, invalid, unknown_name
+from accelnn.messages import warn
 from accelnn.network.network import Network
 from accelnn.training.data import TrainingData
 from accelnn.training.objective import USUAL, Objective
@@ -190,7 +190,7 @@ def _fastest_ops(network: Network) -> PlainOps:
     if not _slowness_told.is_set():
         _slowness_told.set()
         message = f"{reason}: models train and predict with NumPy alone, slower"
-        warnings.warn(message, AccelnnWarning, stacklevel=2)
+        warn(message, stacklevel=2)
     return PlainOps()
 
 
