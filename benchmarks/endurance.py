@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from accelnn.training.optimizers import Optimizer
 from benchmarks.programs import aligned, finish, new_parser, usual_model, usual_rows
 
 BATCH_SIZE = 128
@@ -20,10 +21,12 @@ def main() -> None:
     finish("endurance", options, endurance_lines(results), results)
 
 
-def epoch_times(x: np.ndarray, y: np.ndarray, epochs: int) -> list[float]:
+def epoch_times(
+    x: np.ndarray, y: np.ndarray, epochs: int, optimizer: str | Optimizer = "adam", l2: float = 0.0
+) -> list[float]:
     """Return the seconds that each epoch of a training took, after another training has compiled everything."""
-    usual_model().fit(x, y, optimizer="adam", epochs=1, batch_size=BATCH_SIZE, verbose=0)
-    history = usual_model().fit(x, y, optimizer="adam", epochs=epochs, batch_size=BATCH_SIZE, verbose=0)
+    usual_model(l2=l2).fit(x, y, optimizer=optimizer, epochs=1, batch_size=BATCH_SIZE, verbose=0)
+    history = usual_model(l2=l2).fit(x, y, optimizer=optimizer, epochs=epochs, batch_size=BATCH_SIZE, verbose=0)
     return list(history["seconds"])
 
 
@@ -33,7 +36,7 @@ def endurance_summary(seconds: list[float]) -> dict[str, Any]:
     return {"first_s": first_s, "last_s": last_s, "last_to_first": last_s / first_s, "epochs_s": seconds}
 
 
-def endurance_lines(results: dict[str, Any]) -> list[str]:
+def endurance_lines(results: dict[str, Any], what: str = "Adam") -> list[str]:
     """Return what to print: the ends, and every tenth of the training between them."""
     seconds = results["epochs_s"]
     tenths = [part for part in np.array_split(np.asarray(seconds), min(10, len(seconds))) if len(part)]
@@ -41,7 +44,7 @@ def endurance_lines(results: dict[str, Any]) -> list[str]:
     rows.append((f"first {N_COMPARED} epochs", f"{results['first_s']:.4f}", f"{max(seconds[:N_COMPARED]):.4f}"))
     rows.append((f"last {N_COMPARED} epochs", f"{results['last_s']:.4f}", f"{max(seconds[-N_COMPARED:]):.4f}"))
     verdict = f"the last {N_COMPARED} take {results['last_to_first']:.3f} times as long as the first {N_COMPARED}"
-    return [*aligned(("784-128-64-10, Adam, batch 128", "median s", "slowest s"), rows), verdict]
+    return [*aligned((f"784-128-64-10, {what}, batch {BATCH_SIZE}", "median s", "slowest s"), rows), verdict]
 
 
 if __name__ == "__main__":

@@ -49,10 +49,10 @@ def cost_lines(heads: tuple[str, str, str], rows: Iterable[tuple[str, str, Seque
     return aligned((*heads, "min", "max", "cost"), cells)
 
 
-def usual_model(seed: int = 0) -> Sequential:
-    """Return 784-128-64-10 with ReLU and softmax, for images of bytes."""
-    hidden = [Dense(n, "relu") for n in UNITS[1:-1]]
-    return Sequential([Rescaling(1 / 255), *hidden, Dense(UNITS[-1], "softmax")], n_in=UNITS[0], seed=seed)
+def usual_model(seed: int = 0, l2: float = 0.0) -> Sequential:
+    """Return 784-128-64-10 with ReLU and softmax, for images of bytes; ``l2`` is the penalty of its weights."""
+    hidden = [Dense(n, "relu", l2=l2) for n in UNITS[1:-1]]
+    return Sequential([Rescaling(1 / 255), *hidden, Dense(UNITS[-1], "softmax", l2=l2)], n_in=UNITS[0], seed=seed)
 
 
 def usual_rows(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from numba import carray, njit, types
 from accelnn_kernels import (
     activations,
     batches,
+    denormals,
     dropout,
     elementary,
     losses,
@@ -136,12 +137,15 @@ def program_loop(entry: Any, *sources: Any, profiled: bool = False) -> Any:
 
     ``sources`` are further functions that it calls. All are bound to the compiled operations, whatever their own
     module imports under these names. The result works on a tuple of tables, see there. ``profiled``: take the time of
-    every kernel that the tables name by a row of a profile, see :mod:`accelnn_kernels.profile`.
+    every kernel that the tables name by a row of a profile, see :mod:`accelnn_kernels.profile`. While it runs, denormal
+    numbers are zero, see :mod:`accelnn_kernels.denormals`.
     """
-    scope = dict(program_scope(compiled=True, profiled=profiled))
-    for source in sources:
+    scope = program_scope(compiled=True, profiled=profiled) | denormals.constants()
+    for source in (*sources, entry):
         scope[source.__name__] = compile_part(bind(source, scope, source.__name__))
-    return compile_loop(bind(entry, scope, f"{entry.__name__}.{'profiled' if profiled else 'compiled'}"))
+    scope["steps"] = scope[entry.__name__]
+    name = f"{entry.__name__}.{'profiled' if profiled else 'compiled'}"
+    return compile_loop(bind(denormals.run_without_denormals, scope, name))
 
 
 @cache

@@ -42,7 +42,9 @@ class Record:
 
 def in_python(loop):
     """Return a compiled loop's stand-in, which runs the program as Python."""
-    return lambda net, *arguments: loop(compiled.CompiledNet(*(Table(records) for records in net)), *arguments)
+    return lambda net, first, last, outputs: loop(
+        compiled.CompiledNet(*(Table(records) for records in net)), first, last, *outputs
+    )
 
 
 @pytest.fixture

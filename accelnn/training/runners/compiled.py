@@ -96,7 +96,7 @@ class Machine:
 
     def run(self, function: Callable[..., None], first: int, last: int, *outputs: np.ndarray) -> None:
         """Call a compiled loop for the steps [first, last) on all threads; each gets its row of the outputs."""
-        arguments = [(net, first, last, *(out[rank] for out in outputs)) for rank, net in enumerate(self._nets)]
+        arguments = [(net, first, last, tuple(out[rank] for out in outputs)) for rank, net in enumerate(self._nets)]
         if len(arguments) == 1:
             function(*arguments[0])
         else:
