@@ -21,7 +21,8 @@ train: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
 
-# Ten thousand odd files for each reader; make fuzz FUZZ_ARGS="--executions 1000000" for a night.
+# Ten thousand odd files for each reader, and a hundred thousand models and data in odd memory;
+# make fuzz FUZZ_ARGS="--executions 1000000" for a night.
 fuzz: $(VENV)/.installed-fuzz
 	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
 
