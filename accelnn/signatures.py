@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePath
 from typing import Any, ParamSpec, TypeVar
 
 from accelnn.errors import ArgumentTypeError
@@ -80,8 +81,14 @@ def _arguments(parameters: Mapping[str, inspect.Parameter], given: Mapping[str, 
         unbroken = unbroken and name in given and parameter.kind is not parameter.KEYWORD_ONLY
         if name in given:
             clear = index == 0 or parameter.default is parameter.empty or isinstance(given[name], str)
-            yield repr(given[name]) if unbroken and clear else f"{name}={given[name]!r}"
+            value = _text(given[name])
+            yield value if unbroken and clear else f"{name}={value}"
             unbroken = unbroken and clear
+
+
+def _text(value: object) -> str:
+    """Return what to type for a value: of a path, what a user would."""
+    return repr(str(value) if isinstance(value, PurePath) else value)
 
 
 def _complaint(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:

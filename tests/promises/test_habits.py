@@ -55,8 +55,10 @@ PRINTED = [
     "EarlyStopping()",
     "EarlyStopping('val_accuracy', patience=3, mode='max')",
     "StopOnTarget('accuracy', 0.9)",
+    "TimeLimit(60.0)",
+    "ReduceOnPlateau('loss', patience=3)",
     "Callback()",
-    "Checkpoint('runs/first', '5 epochs', keep=2)",
+    "Checkpoint('/runs/first', '5 epochs', keep=2)",
 ]
 
 
