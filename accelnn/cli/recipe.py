@@ -106,7 +106,7 @@ def _checkpoint(options: TrainOptions) -> Checkpoint | None:
         if options.resume:
             raise invalid("--resume", True, "say from where, with --checkpoint DIR")
         return None
-    check_writable("--checkpoint", as_path("--checkpoint", options.checkpoint))
+    check_writable("--checkpoint", options.checkpoint, as_path("--checkpoint", options.checkpoint))
     checkpoint = Checkpoint(options.checkpoint, checked_every(options.checkpoint_every, "--checkpoint-every"))
     if checkpoint.exists() and not options.resume:
         fix = "the folder has checkpoints already: add --resume to go on with that run, or give another folder"

@@ -45,12 +45,14 @@ def checked_target(argument: str, path: str | os.PathLike[str]) -> Path:
     target = _target(argument, path)
     if target.exists() and not os.access(target, os.W_OK):
         raise invalid(argument, os.fspath(path), "this file is protected against writing: use another name")
-    check_writable(argument, target.parent)
+    check_writable(argument, path, target.parent)
     return target
 
 
-def check_writable(argument: str, folder: Path) -> None:
+def check_writable(argument: str, given: str | os.PathLike[str], folder: Path) -> None:
     """Raise ``ArgumentError`` if no file can be made in ``folder``, or in the first one above it that is there.
+
+    ``given`` is what the user gave as ``argument``.
 
     Only the system knows, so it is tried: permissions do not tell of read-only and full file systems.
     """
@@ -60,7 +62,7 @@ def check_writable(argument: str, folder: Path) -> None:
             pass
     except OSError as error:
         fix = f"nothing can be written there ({error.strerror or error}): use another folder"
-        raise invalid(argument, str(folder), fix) from error
+        raise invalid(argument, os.fspath(given), fix) from error
 
 
 def is_same_file(one: Path, other: Path) -> bool:

@@ -102,5 +102,6 @@ def test_every_path_knows_the_home_directory() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a folder in which nobody can write")
 def test_a_folder_that_cannot_be_written_is_found_before_the_data_are_read() -> None:
-    message = error_of("train", "--dataset", "csv:missing.csv", "--checkpoint", "/proc/runs/a")
-    assert "--checkpoint is '/proc/runs/a': nothing can be written there" in message
+    for flag, path in (("--checkpoint", "/proc/runs/a"), ("--save", "/proc/m.npz")):
+        message = error_of("train", "--dataset", "csv:missing.csv", flag, path)
+        assert f"{flag} is '{path}': nothing can be written there" in message
