@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import warnings
 from typing import Any, TextIO, cast
 
@@ -61,15 +62,26 @@ def say(line: str, stream: object) -> None:
     print(line, file=display(stream), flush=True)
 
 
-def warn(message: str, category: type[Warning] = AccelnnWarning, *, stacklevel: int = 1) -> None:
+def warn(message: str, category: type[Warning] = AccelnnWarning, *, stacklevel: int | None = None) -> None:
     """Warn as ``warnings.warn`` does, seen from the caller; raises only where a filter makes the warning an error.
+
+    ``stacklevel`` None is the line that called accelnn, however deep in it something is noticed.
 
     Python writes warnings to ``sys.stderr``, and what goes wrong there, on a closed stream for one, comes out of
     ``warnings.warn``.
     """
     try:
-        warnings.warn(message, category, stacklevel=stacklevel + 1)
+        warnings.warn(message, category, stacklevel=_callers_level() if stacklevel is None else stacklevel + 1)
     except Warning:
         raise
     except (AttributeError, OSError, TypeError, ValueError):  # there is nobody to tell
         return
+
+
+def _callers_level() -> int:
+    """Return the ``stacklevel`` of the line that called accelnn, for the function that calls this one."""
+    level, frame = 1, sys._getframe(1)
+    inside = ("accelnn", "contextlib")  # some functions are decorated by context managers
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in inside:
+        level, frame = level + 1, frame.f_back
+    return level

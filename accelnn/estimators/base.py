@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from accelnn import __version__
 from accelnn.arrays.backend import Backend, get_backend
 from accelnn.arrays.float_errors import own_float_errors
-from accelnn.errors import ArgumentError, invalid
-from accelnn.estimators.convergence import CURVES, begin_curves
+from accelnn.errors import ArgumentError, DivergenceError, about, invalid
+from accelnn.estimators.convergence import CURVES, begin_curves, continue_curves
 from accelnn.estimators.initial_weights import Weights, initial_weights
 from accelnn.estimators.inputs import as_rows, checked_data, checked_inputs, computing_dtype, row_weights
 from accelnn.estimators.networks import SCIKIT_OUTPUTS, load, make_network, penalize, unloaded, usable_backend
@@ -30,6 +30,11 @@ from accelnn.training.runners.choice import choose_predictor
 from accelnn.training.sequential import Sequential
 
 RANDOM_SEEDS = 2**31
+
+NOT_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
+"""What scikit-learn says then; programs look for it."""
 
 _VERSION = "_accelnn_version"
 """Where a pickle says which version of accelnn has written it; an estimator has no such attribute."""
@@ -108,7 +113,7 @@ class MultilayerPerceptron(BaseEstimator):
         if first:
             self._begin(X.shape[1], targets, dtype, random)
         data = TrainingData(as_rows("X", X, dtype), targets, weights)
-        task = self._split(data, validation, random, incremental=incremental)
+        task = self._split(data, y, validation, random)
         self._train(task, random, incremental=incremental)
 
     def _begin(self, n_features: int, targets: np.ndarray, dtype: str, random: np.random.RandomState) -> None:
@@ -130,15 +135,18 @@ class MultilayerPerceptron(BaseEstimator):
         return self.optimizer is not None or self.solver in STEP_SOLVERS
 
     def _split(
-        self, data: TrainingData, validation: tuple[Any, Any], random: np.random.RandomState, *, incremental: bool
+        self, data: TrainingData, y: np.ndarray, validation: tuple[Any, Any], random: np.random.RandomState
     ) -> Task:
-        """Return what to learn, with a part of the rows held out if early stopping needs them."""
+        """Return what to learn, with a part of the rows held out if early stopping needs them.
+
+        ``y`` are the targets as the user gave them, which errors are to name.
+        """
         rows = np.arange(len(data))
         if validation[0] is not None:
             return self._task(data, rows, self._checked_validation(*validation, data))
         if not (self.early_stopping and self._uses_steps()):
             return self._task(data, rows, None)
-        stratify = data.y.ravel() if self._is_binary() else None
+        stratify = y.ravel() if self._is_binary() else None
         fraction = self.validation_fraction
         trained, held_out = train_test_split(rows, random_state=random, test_size=fraction, stratify=stratify)
         if len(held_out) < 2:
@@ -162,31 +170,30 @@ class MultilayerPerceptron(BaseEstimator):
         numeric = self.__sklearn_tags__().estimator_type == "regressor"
         dtype = self.coefs_[0].dtype.name
         X_val, y_val = checked_data(self, X_val, y_val, reset=False, y_numeric=numeric)
-        targets = self._encode(y_val, dtype, first=False, incremental=True)
+        with about("y_val"):
+            targets = self._encode(y_val, dtype, first=False, incremental=True)
         return TrainingData(as_rows("X_val", X_val, dtype), targets)
 
     def _train(self, task: Task, random: np.random.RandomState, *, incremental: bool) -> None:
         if self._uses_steps():
-            self._train_by_steps(task, random, incremental=incremental)
+            try:
+                self._train_by_steps(task, random, incremental=incremental)
+            except DivergenceError as error:
+                raise DivergenceError(f"{NOT_FINITE} In detail: {error}") from error
         else:
             total = len(task.data) if task.data.weights is None else float(task.data.weights.sum())
             network = self._network_to_train(self.alpha / total, anew=True)
             train_by_lbfgs(self, network, task)
             self._keep(network)
         if not all(np.isfinite(array).all() for array in (*self.coefs_, *self.intercepts_)):
-            raise ArgumentError(
-                "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-                "preprocessed."
-            )
+            raise ArgumentError(NOT_FINITE)
 
     def _train_by_steps(self, task: Task, random: np.random.RandomState, *, incremental: bool) -> None:
         self._solver = self._solver_to_train(random, incremental=incremental)
         network = self._network_to_train(self.alpha, anew=not incremental)
-        if task.validation is not None and self.validation_scores_ is None:
-            self.validation_scores_, self.validation_loss_curve_ = [], []
+        continue_curves(self, validated=task.validation is not None)
         self.n_iter_ = 0
-        epochs = 1 if incremental else self.max_iter
-        history = train_by_steps(self, network, task, self._solver, random, epochs)
+        history = train_by_steps(self, network, task, self._solver, random, incremental=incremental)
         if self.early_stopping and not incremental and self._best_weights is not None:
             network.set_weights(self._best_weights)
         self._keep(network)

@@ -44,7 +44,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         warm_start: whether ``fit`` goes on from the weights there are.
         momentum: of ``"sgd"``, in [0, 1].
         nesterovs_momentum: whether that is Nesterov's.
-        early_stopping: whether to hold out rows, stop when their score gets no better, and return to the best weights.
+        early_stopping: whether to hold out rows, stop when their score gets no better or the loss is not finite, and
+            return to the best weights.
         validation_fraction: which part of the rows to hold out, in [0, 1).
         beta_1: of ``"adam"``, in [0, 1): how the mean of the gradients forgets.
         beta_2: of ``"adam"``, in [0, 1): the same for their squares.
@@ -157,7 +158,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         Raises:
             ParameterError: a parameter of the constructor cannot be used.
             ValueError: an argument cannot be used.
-            DivergenceError: a loss became NaN or infinite.
+            DivergenceError: a loss became NaN or infinite, and early stopping had no good epoch to go back to.
 
         """
         self._fit(X, y, sample_weight, (X_val, y_val), incremental=False)

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from accelnn.errors import DivergenceError
 from accelnn.estimators.solvers import SMALLEST_RATE, SolverState
 from accelnn.messages import say
 from accelnn.training.callbacks import Callback
+from accelnn.training.stopping import finite_weights
 
 
 class Convergence(Callback):
@@ -18,7 +20,7 @@ class Convergence(Callback):
 
     estimator: its attributes change. state: of the solver, for rates that follow rules. n_rows: rows of an epoch.
     constant: is added to the losses. tolerance: by which they have to fall to count as better. early_stopping: look at
-    the validation score, not at the loss.
+    the validation score, not at the loss. goes_back: whether the best weights are restored after the training.
     """
 
     def __init__(
@@ -30,22 +32,37 @@ class Convergence(Callback):
         constant: float,
         tolerance: float,
         early_stopping: bool,
+        goes_back: bool,
     ) -> None:
         self._estimator, self._state, self._n_rows = estimator, state, n_rows
         self._constant, self._tolerance, self._early_stopping = constant, tolerance, early_stopping
+        self._goes_back, self._n_recorded = goes_back, 0
 
     def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> bool:
         """Record the epoch; return whether to stop."""
         e = self._estimator
+        self._record(record)
+        self._count(model)
+        self._lower_by_time()
+        return e._no_improvement_count > e.n_iter_no_change and self._give_up()
+
+    def on_divergence(self, model: Any, epoch: int, error: DivergenceError) -> bool:
+        """Record an epoch that has no numbers; return whether there are weights to go back to."""
+        e = self._estimator
+        if epoch == self._n_recorded:
+            measured = () if e.validation_scores_ is None else ("val_loss", "val_score")
+            self._record(dict.fromkeys(("loss", *measured), np.nan))
+        return self._goes_back and e._best_weights is not None
+
+    def _record(self, record: dict[str, float]) -> None:
+        e = self._estimator
+        self._n_recorded += 1
         e.n_iter_ += 1
         e.t_ += self._n_rows
         e.loss_ = record["loss"] + self._constant
         e.loss_curve_.append(e.loss_)
         self._say(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
         self._record_validation(record)
-        self._count(model)
-        self._lower_by_time()
-        return e._no_improvement_count > e.n_iter_no_change and self._give_up()
 
     def _record_validation(self, record: dict[str, float]) -> None:
         if "val_score" not in record:
@@ -63,8 +80,8 @@ class Convergence(Callback):
         if self._early_stopping:
             score = e.validation_scores_[-1]
             worse = score < e.best_validation_score_ + e.tol
-            if score > e.best_validation_score_:
-                e.best_validation_score_, e._best_weights = score, model.get_weights()
+            if score > e.best_validation_score_ and (weights := finite_weights(model)) is not None:
+                e.best_validation_score_, e._best_weights = score, weights
         else:
             worse = e.loss_ > e.best_loss_ - self._tolerance
             e.best_loss_ = min(e.best_loss_, e.loss_)
@@ -105,8 +122,23 @@ CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_")
 
 def begin_curves(estimator: BaseEstimator) -> None:
     """Set the attributes that ``Convergence`` fills, before the first epoch of a new training."""
-    estimator.loss_curve_, estimator._no_improvement_count = [], 0
+    estimator.loss_curve_ = []
+    estimator.validation_scores_ = estimator.validation_loss_curve_ = None
+    _begin_count(estimator)
+
+
+def continue_curves(estimator: BaseEstimator, *, validated: bool) -> None:
+    """Make the attributes fit for what the next epochs measure, which another call may not have measured."""
+    if not hasattr(estimator, "loss_curve_"):  # until now L-BFGS trained
+        begin_curves(estimator)
+    elif estimator.early_stopping != (estimator.best_loss_ is None):
+        _begin_count(estimator)
+    if validated and estimator.validation_scores_ is None:
+        estimator.validation_scores_, estimator.validation_loss_curve_ = [], []
+
+
+def _begin_count(estimator: BaseEstimator) -> None:
+    estimator._no_improvement_count = 0
     estimator.best_loss_ = None if estimator.early_stopping else np.inf
     estimator.best_validation_score_ = -np.inf if estimator.early_stopping else None
-    estimator.validation_scores_ = estimator.validation_loss_curve_ = None
     estimator._best_weights = None

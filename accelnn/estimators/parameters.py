@@ -50,8 +50,7 @@ def check_parameters(estimator: BaseEstimator) -> None:
 
 def hidden_sizes(estimator: BaseEstimator) -> list[int]:
     """Return the widths of the hidden layers."""
-    sizes = estimator.hidden_layer_sizes
-    return [int(size) for size in (sizes if isinstance(sizes, Iterable) else [sizes])]
+    return [int(size) for size in _each_size(estimator.hidden_layer_sizes)]
 
 
 def hidden_activations(estimator: BaseEstimator) -> list[str]:
@@ -112,8 +111,14 @@ def _number(name: str, value: object, **bounds: float) -> None:
 def _sizes(name: str, value: object) -> None:
     if isinstance(value, str) or not isinstance(value, (Iterable, numbers.Integral)):
         raise wrong_type(name, value, "use an integer >= 1 or a tuple of such, one for each hidden layer")
-    for size in value if isinstance(value, Iterable) else [value]:
+    for size in _each_size(value):
         integer(name, size)
+
+
+def _each_size(value: Any) -> list[Any]:
+    """Return the widths as a list; a single one may be an array of no dimensions, which is called iterable too."""
+    value = value[()] if isinstance(value, np.ndarray) else value
+    return list(value) if isinstance(value, Iterable) else [value]
 
 
 def _per_layer(check: Check, name: str, value: object) -> None:

@@ -59,18 +59,20 @@ def train_by_steps(
     task: Task,
     state: SolverState,
     random: np.random.RandomState,
-    epochs: int,
+    *,
+    incremental: bool,
 ) -> History:
-    """Train by mini-batches for so many epochs at most; ``state`` and the curves of the estimator go on."""
+    """Train by mini-batches, for one epoch if ``incremental``; ``state`` and the curves of the estimator go on."""
     n = len(task.rows)
     settings = Settings(
         task.loss,
-        epochs,
+        1 if incremental else estimator.max_iter,
         _batch_size(estimator.batch_size, n),
         Shuffling(random, n) if estimator.shuffle else None,
         "auto",
         task.rows,
         objective=Objective(task.scale, penalty_per_row=True, batches_weigh_rows=True),
+        divergence_warning=ConvergenceWarning,
     )
     rules = Convergence(
         estimator,
@@ -79,6 +81,7 @@ def train_by_steps(
         constant=task.training_constant,
         tolerance=task.tolerance * estimator.tol,
         early_stopping=estimator.early_stopping,
+        goes_back=estimator.early_stopping and not incremental,
     )
     callbacks = CallbackList([rules, *CallbackList(estimator.callbacks).callbacks])
     running = OptimizerState.fresh(state.optimizer, network)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from accelnn.arrays.float_errors import callers_float_errors
-from accelnn.errors import invalid, wrong_type
+from accelnn.errors import DivergenceError, invalid, wrong_type
 from accelnn.signatures import by_signature
 from accelnn.training.arguments import real_number
 from accelnn.training.history import History
@@ -84,6 +84,14 @@ class Callback:
 
         What a callback writes into ``record`` becomes a column of the history, and callbacks behind it see it: real
         numbers, also of NumPy.
+        """
+        return None
+
+    def on_divergence(self, model: Any, epoch: int, error: DivergenceError) -> bool | None:
+        """Called when a loss of this epoch, or a number of the model at its end, is not finite.
+
+        Return True if ``on_train_end`` will set the model to weights that are good: then the training ends here, with
+        a warning, and ``error`` is not raised.
         """
         return None
 
@@ -191,6 +199,12 @@ class CallbackList(Callback):
         if stopping:
             self.stop_reason = "; ".join(c.stop_reason or type(c).__name__ for c in stopping)
         return bool(stopping)
+
+    @callers_float_errors()
+    def on_divergence(self, model: Any, epoch: int, error: DivergenceError) -> bool:
+        """Tell every callback; True if any will go back to good weights."""
+        answers = [c.on_divergence(model, epoch, error) for c in self.callbacks]
+        return any(answers)
 
     @callers_float_errors()
     def on_train_end(self, model: Any, history: History) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from accelnn.arrays.typing import Array
+from accelnn.errors import AccelnnWarning, DivergenceError
 from accelnn.messages import warn
 from accelnn.network.network import Network
 from accelnn.training.arguments import checked_number
@@ -58,6 +59,13 @@ class OptimizerState:
                 own[...] = network.backend.asarray(values)
         self.steps = steps
 
+    def restart(self, network: Network) -> None:
+        """Forget everything: that of a run whose numbers were not finite is worth nothing."""
+        self.steps = 0
+        with network.backend.active():
+            for moment in self.moments:
+                moment[...] = 0
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -65,7 +73,8 @@ class Settings:
 
     ``rows`` are the rows of the data to train on, int64; ``order`` returns them in the order of the next epoch, None
     keeps theirs. ``threads`` limits the threads of a step, None does not; ``precision`` is that of matrix products on
-    CUDA. ``detect_anomaly`` looks at the result of every operation, in the plain runner.
+    CUDA. ``detect_anomaly`` looks at the result of every operation, in the plain runner. ``divergence_warning`` says
+    that numbers that are not finite have ended the run, where a callback goes back to good weights.
     """
 
     loss: str
@@ -78,6 +87,7 @@ class Settings:
     precision: str | None = None
     objective: Objective = USUAL
     detect_anomaly: bool = False
+    divergence_warning: type[Warning] = AccelnnWarning
 
     @property
     def steps_per_epoch(self) -> int:
@@ -101,7 +111,8 @@ class Training:
     def run(self) -> History:
         """Train for all epochs, or until a callback or Ctrl-C stops it, which may come while code is compiled.
 
-        Raises DivergenceError when a loss is not a finite number, or weights are not after an epoch.
+        Raises DivergenceError when a loss is not a finite number, or weights are not after an epoch, unless a callback
+        goes back to weights that are good.
         """
         with ExitStack() as at_end:
             at_end.enter_context(calling_from(self))
@@ -188,8 +199,19 @@ class Training:
         for epoch in range(place.epoch, self.settings.epochs):
             if self._is_stopped:
                 break
-            self._run_epoch(epoch, place)
+            try:
+                self._run_epoch(epoch, place)
+            except DivergenceError as error:
+                self._end_diverged(epoch, error)
             place = Place()
+
+    def _end_diverged(self, epoch: int, error: DivergenceError) -> None:
+        """End the run here if a callback will go back to good weights, else raise ``error``."""
+        self.state.restart(self.network)
+        if not self.callbacks.on_divergence(self.network, epoch, error):
+            raise error
+        self.history.stopped_because = str(error)
+        warn(f"training ended early and goes back to its best weights: {error}", self.settings.divergence_warning)
 
     def _run_epoch(self, epoch: int, place: Place) -> None:
         """Train for what ``place`` leaves of one epoch and record it."""

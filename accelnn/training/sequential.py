@@ -143,7 +143,8 @@ class Sequential(Network):
         Raises:
             ArgumentError, ArgumentTypeError, ShapeError: an argument, which is named, is unusable or on another device.
             DivergenceError: a loss, or a weight by the end of an epoch, became NaN or infinite; the message names the
-                step, its learning rate, and where it began as far as that can be found out.
+                step, its learning rate, and where it began as far as that can be found out. A warning, where a callback
+                such as ``EarlyStopping`` goes back to weights that are good.
             CheckpointError: a checkpoint cannot be written or trusted, or another run uses the folder.
             InTrainingError: a callback of the model, or another thread, wants to train it while it is being trained.
         """

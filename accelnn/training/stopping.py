@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from accelnn.errors import invalid
+from accelnn.errors import DivergenceError, invalid
 from accelnn.network.arguments import flag, integer
 from accelnn.signatures import by_signature
 from accelnn.training.arguments import checked_number
@@ -28,7 +28,8 @@ class EarlyStopping(Callback):
         patience: number of epochs in a row without improvement after which to stop, >= 1.
         min_delta: smallest change that counts as an improvement, >= 0, in the unit of the metric.
         restore_best: at the end of the training, however it ends, set the model to the weights of the epoch
-            with the best metric (kept on the host: one copy of the parameters).
+            with the best metric (kept on the host: one copy of the parameters). A loss that is not finite then ends the
+            training with a warning, unless no epoch was good before.
         mode: "min", "max", or "auto" to know from the name which values are better.
 
     Attributes:
@@ -78,6 +79,10 @@ class EarlyStopping(Callback):
         self._waited += 1
         return self._give_up()
 
+    def on_divergence(self, model: Any, epoch: int, error: DivergenceError) -> bool:
+        """Return whether there are best weights to restore, so that the training can end here."""
+        return self._weights is not None and self.best is not None and math.isfinite(self.best)
+
     def on_train_end(self, model: Any, history: History) -> None:
         """Restore the best weights."""
         weights, self._weights = self._weights, None
@@ -105,15 +110,11 @@ class EarlyStopping(Callback):
         self._waited = 0
 
     def _keeps(self, model: Any) -> bool:
-        """Keep the weights if they are to be restored; return False if they are worth nothing.
-
-        The last step of an epoch may spoil them, which its loss does not know yet.
-        """
+        """Keep the weights if they are to be restored; return False if they are worth nothing."""
         if self.restore_best:
-            weights = model.get_weights()
-            if not all(np.isfinite(array).all() for array in weights):
-                return False
-            self._weights = weights
+            weights = finite_weights(model)
+            self._weights = weights or self._weights
+            return weights is not None
         return True
 
     def _give_up(self) -> bool:
@@ -206,6 +207,15 @@ def is_better(value: float, best: float | None, *, higher: bool, min_delta: floa
     if best is None or math.isnan(value):
         return not math.isnan(value)
     return (value - best if higher else best - value) > min_delta
+
+
+def finite_weights(model: Any) -> list[np.ndarray[Any, Any]] | None:
+    """Return copies of the weights, None if they are not all finite.
+
+    The last step of an epoch may spoil them, which its loss does not know yet.
+    """
+    weights: list[np.ndarray[Any, Any]] = model.get_weights()
+    return weights if all(np.isfinite(array).all() for array in weights) else None
 
 
 def check_planned(metric: str, plan: TrainingPlan, argument: str = "metric") -> None:

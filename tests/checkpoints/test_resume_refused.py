@@ -23,10 +23,27 @@ from accelnn import (
     load_model,
     schedules,
 )
-from accelnn.errors import ArgumentError, ArgumentTypeError, CheckpointError, DivergenceError, ModelFileError
+from accelnn.errors import (
+    AccelnnWarning,
+    ArgumentError,
+    ArgumentTypeError,
+    CheckpointError,
+    DivergenceError,
+    ModelFileError,
+)
 from accelnn.training.checkpoints import file_format
 from accelnn.training.checkpoints.folder import CheckpointFolder
-from tests.checkpoints.runs import N_CLASSES, CrashAt, CrashError, X, Y, fit, names, records, small_model
+from tests.checkpoints.runs import (
+    N_CLASSES,
+    CrashAt,
+    CrashError,
+    X,
+    Y,
+    fit,
+    names,
+    records,
+    small_model,
+)
 
 
 @pytest.fixture
@@ -257,6 +274,20 @@ def test_training_that_diverges_keeps_the_last_good_checkpoint(tmp_path: Path) -
     assert content is not None
     assert content.description["place"]["epoch"] == 3
     assert np.isfinite(content.arrays["weights.values"]).all()
+
+
+def test_a_run_that_diverged_and_went_back_ends_so_again(tmp_path: Path) -> None:
+    runs = []
+    for _ in range(2):
+        model = small_model()
+        with pytest.warns(AccelnnWarning, match="goes back to its best weights"):
+            history = fit(model, tmp_path, callbacks=[Poison(3), EarlyStopping("loss")])
+        assert len(history) == 3
+        assert all(np.isfinite(w).all() for w in model.get_weights())
+        runs.append((records(history), model.get_weights()))
+    assert runs[0][0] == runs[1][0]
+    for one, two in zip(runs[0][1], runs[1][1], strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 class Poison(Callback):

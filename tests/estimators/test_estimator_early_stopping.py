@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from accelnn import MLPClassifier, MLPRegressor
-from accelnn.errors import ArgumentError
+from accelnn.errors import ArgumentError, DivergenceError
 from tests.estimators.oracle import KINDS, check_same, check_same_weights, fitted_pair, pair, quietly, rows, targets
 
 N = 120
@@ -126,6 +128,45 @@ def test_losses_of_numbers(loss: str) -> None:
     assert ours.validation_loss_curve_[-1] == pytest.approx(np.mean(LOSSES[loss](ours.predict(x), y)))
 
 
+DIVERGING: dict[str, Any] = STOPPING | {
+    "solver": "sgd",
+    "activation": "identity",
+    "learning_rate_init": 3.0,
+    "batch_size": 100,
+    "n_iter_no_change": 10,
+}
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_a_training_that_diverges_goes_back_to_the_best_weights(calls: int) -> None:
+    """scikit-learn goes on with numbers that are not finite, until ``max_iter``."""
+    x, y = rows(N), targets("regression", N)
+    ours, theirs = pair("regression", **DIVERGING | {"warm_start": calls > 1})
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs.fit(x, y)
+    for _ in range(calls):
+        with pytest.warns(
+            ConvergenceWarning, match=r"goes back to its best weights: the loss is .* layer dense"
+        ) as seen:
+            ours.fit(x, y)
+        assert [warning.filename for warning in seen] == [__file__]
+    check_same_weights(ours, theirs)
+    if calls == 1:
+        np.testing.assert_allclose(ours.loss_curve_[:-1], theirs.loss_curve_[: ours.n_iter_ - 1])
+    assert np.isnan([ours.loss_, ours.loss_curve_[-1], ours.validation_scores_[-1]]).all()
+    assert len(ours.loss_curve_) == len(ours.validation_scores_) == len(ours.validation_loss_curve_)
+    ours.set_params(early_stopping=False).partial_fit(x, y)  # the velocities begin anew
+    assert np.isfinite(ours.coefs_[0]).all()
+
+
+def test_a_training_that_diverges_at_once_is_an_error() -> None:
+    ours, _ = pair("regression", **DIVERGING | {"learning_rate_init": 1e200, "batch_size": 10})
+    with pytest.raises(DivergenceError, match=r"Solver produced non-finite parameter weights.*In detail: the loss is"):
+        ours.fit(rows(N), targets("regression", N))
+    assert not hasattr(ours, "coefs_")
+
+
 def test_without_validation_rows_there_are_no_scores() -> None:
     ours, theirs = fitted_pair("binary", max_iter=2)
     assert ours.validation_scores_ is theirs.validation_scores_ is None
@@ -139,6 +180,13 @@ def test_too_few_validation_rows_are_an_error_as_in_scikit_learn() -> None:
             estimator.fit(rows(10), targets("regression", 10))
 
 
+@pytest.mark.parametrize("labels", [["no", "yes"], [0, 1], [False, True], [3, 7]])
+def test_a_label_of_too_few_rows_is_named_as_it_is(labels: list[Any]) -> None:
+    y = np.array(labels)[[0, 0, 0, 1]]
+    with pytest.raises(ValueError, match=rf"Classes with too few members are: \[{y.tolist()[-1]!r}\]"):
+        MLPClassifier(early_stopping=True).fit(rows(4), y)
+
+
 @pytest.mark.parametrize(("which", "missing"), [("X_val", "y_val"), ("y_val", "X_val")])
 def test_validation_rows_need_both(which: str, missing: str) -> None:
     given = {"X_val": rows(), "y_val": targets("binary")}
@@ -150,7 +198,7 @@ def test_validation_rows_are_checked() -> None:
     x, y = rows(), targets("binary")
     with pytest.raises(ValueError, match="X has 2 features, but MLPClassifier is expecting 6 features"):
         MLPClassifier(max_iter=1).fit(x, y, X_val=x[:, :2], y_val=y)
-    with pytest.raises(ValueError, match=r"'y' has .*'perhaps'"):
+    with pytest.raises(ValueError, match=r"y_val: .*'y' has .*'perhaps'"):
         MLPClassifier(max_iter=1).fit(x, y, X_val=x[:2], y_val=["yes", "perhaps"])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         MLPClassifier(max_iter=1).fit(x, y, X_val=x[:3], y_val=y[:2])

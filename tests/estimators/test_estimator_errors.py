@@ -13,7 +13,7 @@ from sklearn import neural_network
 
 from accelnn import MLPClassifier, MLPRegressor
 from accelnn.errors import AccelnnError, ArgumentError, DivergenceError, ParameterError, ShapeError
-from tests.estimators.oracle import fitted_pair, rows, targets
+from tests.estimators.oracle import fitted_pair, quietly, rows, targets
 
 # parameter, value, what is said of the value, what to do. scikit-learn refuses all of these too.
 SHARED: list[tuple[str, Any, str, str]] = [
@@ -156,6 +156,14 @@ ALLOWED: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("name", "value"), ALLOWED, ids=str)
 def test_what_scikit_learn_takes_is_taken(name: str, value: Any) -> None:
     fitted_pair("multiclass", **{"max_iter": 2, "solver": "sgd", name: value})
+
+
+def test_a_width_in_an_array_without_dimensions_is_taken_too() -> None:
+    array, number = (fitted_pair("binary", max_iter=1, hidden_layer_sizes=(4,))[0] for _ in range(2))
+    for estimator, width in ((array, np.array(5)), (number, 5)):
+        estimator.set_params(hidden_layer_sizes=width)
+        quietly(estimator.fit, rows(), targets("binary"))
+    np.testing.assert_array_equal(array.coefs_[0], number.coefs_[0])
 
 
 X, Y = rows(), targets("binary")

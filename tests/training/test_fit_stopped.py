@@ -17,6 +17,7 @@ from accelnn.errors import AccelnnWarning, ArgumentError, DivergenceError
 from accelnn.training import evaluation, fit, pace
 from accelnn.training.callbacks import Callback
 from accelnn.training.runners import compiled
+from accelnn.training.schedules import Schedule
 from tests.training.parity import dense, inputs, labels, small_net, targets
 
 QUIET = {"verbose": 0, "batch_size": 16}
@@ -202,14 +203,46 @@ def test_a_metric_that_is_not_recorded_is_refused_before_the_first_step():
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
-def test_early_stopping_restores_the_best_weights_after_divergence():
-    stopping = EarlyStopping("loss", patience=99)
-    model = model_of(dense(3), dense(3))
-    with pytest.raises(DivergenceError):
-        model.fit(inputs(), targets(), epochs=500, optimizer=SGD(3.0), callbacks=stopping, **QUIET)
-    assert stopping.best is not None
-    assert all(np.isfinite(w).all() for w in model.get_weights())
-    assert np.isfinite(model.predict(inputs())).all()
+class Rising(Schedule):
+    """A rate that is far too high from epoch ``begin`` on."""
+
+    def __init__(self, begin):
+        self.begin = begin
+
+    def curve(self, epochs, total_epochs):
+        return np.where(epochs < self.begin, 1e-3, 1e200)
+
+
+def diverging(begin, *callbacks):
+    model = model_of(dense(3, "tanh"), dense(3))
+    optimizer = SGD(Rising(begin), momentum=0.9)
+    return model, lambda: model.fit(inputs(), targets(), epochs=9, optimizer=optimizer, callbacks=callbacks, **QUIET)
+
+
+def test_divergence_after_a_good_epoch_ends_at_the_best_weights():
+    diary, stopping = Diary(), EarlyStopping("loss")
+    model, train = diverging(3, diary, stopping)
+    with pytest.warns(
+        AccelnnWarning, match=r"goes back to its best weights: the loss is \w+ in epoch 4, step 2"
+    ) as seen:
+        history = train()
+    assert seen[0].filename == __file__
+    assert (len(history), stopping.best_epoch) == (3, 2)
+    assert history.stopped_because.startswith("the loss is ")
+    assert diary.events[-1] == ("train end", False)
+    assert model.evaluate(inputs(), targets())["loss"] < history["loss"][-1]
+    assert model._state.steps == 0
+    assert all(not moment.any() for moment in model._state.moments)
+
+
+@pytest.mark.parametrize(
+    ("begin", "stopping"), [(0, EarlyStopping("loss")), (3, EarlyStopping("loss", restore_best=False)), (3, Diary())]
+)
+def test_divergence_without_weights_to_go_back_to_is_an_error(begin, stopping):
+    model, train = diverging(begin, stopping)
+    with pytest.raises(DivergenceError, match=f"in epoch {begin + 1}, step 2"):
+        train()
+    assert all(not moment.any() for moment in model._state.moments)
 
 
 LONG_CHUNKS = """
