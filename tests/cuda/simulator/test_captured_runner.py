@@ -26,6 +26,7 @@ from accelnn import (
     Activation,
     Adam,
     BatchNorm,
+    Callback,
     Dropout,
     LayerNorm,
     Normal,
@@ -116,6 +117,14 @@ def test_fused_layers_with_options(on_device, options):
 def test_a_chunk_of_one_step_is_the_same(on_device, monkeypatch):
     monkeypatch.setattr(captured, "TABLE_STEPS", 2)
     check_agrees(on_device, lambda: [dense(4, "tanh"), Dropout(0.5), dense(3)])
+
+
+def test_a_rate_that_a_callback_sets(on_device):
+    class Halves(Callback):
+        def on_epoch_end(self, model, epoch, record):
+            self.set_learning_rate(self.get_learning_rate() / 2)
+
+    check_agrees(on_device, lambda: [dense(4, "tanh"), dense(3)], optimizer=Adam(0.1), callbacks=Halves())
 
 
 def test_graphs_of_several_steps(on_device, monkeypatch):
