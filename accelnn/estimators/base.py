@@ -28,6 +28,7 @@ from accelnn.training.data import TrainingData
 from accelnn.training.exclusive import alone
 from accelnn.training.runners.choice import choose_predictor
 from accelnn.training.sequential import Sequential
+from accelnn.training.stopping import finite_weights
 
 RANDOM_SEEDS = 2**31
 
@@ -48,6 +49,8 @@ class MultilayerPerceptron(BaseEstimator):
     validation_scores_: list[float] | None
     validation_loss_curve_: list[float] | None
     _network: Sequential | None = None
+    _best_weights: list[np.ndarray] | None = None
+    _last_weights: list[np.ndarray] | None = None
     _solver: SolverState | None = None
 
     @abstractmethod
@@ -190,11 +193,18 @@ class MultilayerPerceptron(BaseEstimator):
 
     def _train_by_steps(self, task: Task, random: np.random.RandomState, *, incremental: bool) -> None:
         self._solver = self._solver_to_train(random, incremental=incremental)
-        network = self._network_to_train(self.alpha, anew=not incremental)
+        goes_back = self.early_stopping and not incremental
         continue_curves(self, validated=task.validation is not None)
+        best = self._best_weights
+        network = self._network_to_train(self.alpha, anew=not incremental)
+        if goes_back and self._last_weights is not None and _equal(network.get_weights(), best):
+            network.set_weights(self._last_weights)
+        self._last_weights = None
         self.n_iter_ = 0
         history = train_by_steps(self, network, task, self._solver, random, incremental=incremental)
-        if self.early_stopping and not incremental and self._best_weights is not None:
+        if goes_back and self._best_weights is not None:
+            if self._best_weights is best:  # the next warm start goes on from here
+                self._last_weights = finite_weights(network)
             network.set_weights(self._best_weights)
         self._keep(network)
         if not (incremental or history.stopped_because or history.interrupted):
@@ -263,6 +273,10 @@ class MultilayerPerceptron(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _equal(weights: list[np.ndarray], others: list[np.ndarray] | None) -> bool:
+    return others is not None and all(map(np.array_equal, weights, others))
 
 
 def trains_by_steps(estimator: MultilayerPerceptron) -> bool:

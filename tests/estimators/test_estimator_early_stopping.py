@@ -128,6 +128,19 @@ def test_losses_of_numbers(loss: str) -> None:
     assert ours.validation_loss_curve_[-1] == pytest.approx(np.mean(LOSSES[loss](ours.predict(x), y)))
 
 
+@pytest.mark.parametrize("max_iter", [1, 3])
+def test_calls_in_a_loop_learn_as_those_of_scikit_learn_do(max_iter: int) -> None:
+    x, y = rows(N), targets("multiclass", N)
+    options = STOPPING | {"warm_start": True, "max_iter": max_iter, "n_iter_no_change": 1000}
+    ours, theirs = pair("multiclass", **options)
+    for _ in range(12):
+        quietly(ours.fit, x, y)
+        quietly(theirs.fit, x, y)
+    np.testing.assert_allclose(ours.validation_scores_, theirs.validation_scores_, rtol=1e-6)
+    np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-6)
+    assert ours.best_validation_score_ == max(ours.validation_scores_)
+
+
 DIVERGING: dict[str, Any] = STOPPING | {
     "solver": "sgd",
     "activation": "identity",
