@@ -16,9 +16,11 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from accelnn.errors import invalid, wrong_type
+from accelnn.errors import ShapeError, invalid, wrong_type
 from accelnn.messages import warn
 from accelnn.network.arguments import integer
+from accelnn.network.layers.normalization import BatchNorm
+from accelnn.network.network import Network
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
@@ -89,8 +91,34 @@ def checked_amounts(argument: str, values: npt.ArrayLike) -> FloatArray:
     return amounts
 
 
-def checked_batch_size(batch_size: int | str | None, n: int, *, is_chunk: bool = False) -> int:
-    """Return how many of ``n`` rows make a mini-batch, with a warning if that is fewer than the user asked for."""
+def checked_batch_size(batch_size: int | str | None, n: int, network: Network, *, is_chunk: bool = False) -> int:
+    """Return how many of ``n`` rows make a mini-batch, with a warning if that is not what the user asked for.
+
+    Where ``network`` has a BatchNorm, no batch may be a single row.
+    """
+    size = _fitting_batch_size(batch_size, n, is_chunk=is_chunk)
+    return _without_single_rows(size, n) if any(isinstance(item, BatchNorm) for item in network.layers) else size
+
+
+def _without_single_rows(size: int, n: int) -> int:
+    """Return the size, or the next that leaves no batch of a single row at the end of ``n`` rows."""
+    if n == 1:
+        raise ShapeError("x has a single row, whose variance is 0: train a network with BatchNorm on 2 rows or more")
+    if size == 1:
+        fix = "use 2 or more, or LayerNorm in the place of BatchNorm: the variance of a single row is 0"
+        raise invalid("batch_size", size, fix)
+    larger = size
+    while n % larger == 1:
+        larger += 1
+    if larger > size:
+        warn(
+            f"batches have {larger} rows instead of {size}: of {n} rows, a single one would be left for the last "
+            "batch, and BatchNorm divides by its variance of 0"
+        )
+    return larger
+
+
+def _fitting_batch_size(batch_size: int | str | None, n: int, *, is_chunk: bool) -> int:
     if batch_size is None:
         return n
     if isinstance(batch_size, str) and batch_size == "auto":
@@ -98,7 +126,7 @@ def checked_batch_size(batch_size: int | str | None, n: int, *, is_chunk: bool =
     size = integer("batch_size", batch_size)
     if size > n and not is_chunk:  # the last of many chunks may well be small
         message = f"batch_size is {size} and there are only {n} rows: all rows make one batch"
-        warn(message, stacklevel=4)  # behind fit and what answers its wrong calls
+        warn(message)
     return min(size, n)
 
 

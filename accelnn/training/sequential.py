@@ -109,7 +109,8 @@ class Sequential(Network):
             learning_rate: number > 0 or a schedule that replaces that of ``optimizer``; None keeps it.
             epochs: passes over the data, >= 0.
             batch_size: rows of a mini-batch, >= 1, at most all, with a warning; ``"auto"`` takes 32, or all where there
-                are fewer; None takes all (full-batch gradient descent). A last, partial batch is trained on too.
+                are fewer; None takes all (full-batch gradient descent). A last, partial batch is trained on too. With
+                BatchNorm it must be >= 2, and grows, with a warning, where the last batch would have a single row.
             validation_data: ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate on after each epoch.
             validation_split: fraction of the rows, in [0, 1), drawn at random with the model's seed, to hold out for
                 validation instead. Of a classification (softmax or sigmoid, rows of one class) each class has its share
@@ -166,7 +167,7 @@ class Sequential(Network):
             generator = keeper.split_generator(self.shuffle_rng)
             rows, held_out = split_rows(self, data, validation_data, validation_split, generator)
             validation = validation_rows(self, data, held_out, validation_data, name)
-            size = checked_batch_size(batch_size, len(rows))
+            size = checked_batch_size(batch_size, len(rows), self)
             order = row_order(mixing, self.shuffle_rng, data.row_bytes)
             settings = Settings(
                 name, n_epochs, size, order, runner, rows, limit, products, detect_anomaly=bool(detect_anomaly)
@@ -211,7 +212,7 @@ class Sequential(Network):
             for chunk in chunks_of(x, y, sample_weight):
                 with about(chunk.name):
                     data = checked_data(chunk.x, chunk.y, self, name, chunk.sample_weight, class_weight)
-                    size = checked_batch_size(batch_size, len(data), is_chunk=bool(chunk.name))
+                    size = checked_batch_size(batch_size, len(data), self, is_chunk=bool(chunk.name))
                 if self._state is None or (chosen is not None and chosen != self._state.optimizer):
                     self._state = OptimizerState.fresh(chosen or resolve_optimizer("adam"), self)
                 learn_names(chunk.x, self)

@@ -16,7 +16,9 @@ class BatchNorm(Layer):
     """Give each column mean 0 and variance 1 over the batch, then scale by ``gamma`` and shift by ``beta``.
 
     Training uses the statistics of the batch (the variance divides by the number of rows) and updates
-    ``running = momentum * running + (1 - momentum) * batch``. Predictions use the running statistics.
+    ``running = momentum * running + (1 - momentum) * batch``. Predictions use the running statistics. The variance of a
+    single row is 0, so training on one is an error, and a batch size that would leave one at the end of the rows grows
+    until it does not, with a warning.
 
     momentum: weight of the past in the running statistics, in [0, 1).
     epsilon: number > 0 added to the variance before its root.

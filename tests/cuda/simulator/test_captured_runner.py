@@ -34,7 +34,7 @@ from accelnn import (
     RMSprop,
     Sequential,
 )
-from accelnn.errors import BackendError
+from accelnn.errors import AccelnnWarning, BackendError
 from accelnn.training import fit
 from accelnn.training.callbacks import CallbackList
 from accelnn.training.data import TrainingData
@@ -112,6 +112,12 @@ def test_dense_layers(on_device, activation, form, use_form):
 def test_fused_layers_with_options(on_device, options):
     layers = lambda: [Rescaling(0.01), dense(6, "gelu", l2=0.01), dense(5, "relu", use_bias=False), dense(3, "softmax")]  # noqa: E731
     check_agrees(on_device, layers, **{"y": labels(), "epochs": 1} | options)
+
+
+def test_a_last_single_row_and_batch_norm(on_device):
+    x, y = inputs()[:9], labels()[:9]
+    with pytest.warns(AccelnnWarning, match="batches have 5 rows instead of 4: of 9 rows"):
+        check_agrees(on_device, every_layer, x, y, batch_size=4, optimizer=Adam(0.01))
 
 
 def test_a_chunk_of_one_step_is_the_same(on_device, monkeypatch):
