@@ -32,6 +32,7 @@ def train_interrupted() -> None:
     """The program that is interrupted: say "ready", train, say how it ended, wait for a line, train once more."""
     import accelnn
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells take from programs in the background
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
     warnings.simplefilter("ignore")
     print("ready", flush=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from accelnn_kernels.signals import signals_held
 
 from accelnn.arrays import FusedOps, PlainOps
 from accelnn.arrays.sparse_rows import SparseRows
@@ -170,9 +171,10 @@ def _why_not(runner: str, network: Network) -> str | None:
         place = {"compiled": "the CPU", "captured": "CUDA devices"}.get(runner)
         device = network.backend.device
         return f"no other works on {device}" if place is None else f"that one works on {place}, this model on {device}"
-    from accelnn_kernels.compiler import why_nothing_compiles
+    with signals_held():  # an import of Numba that is interrupted leaves a half of it behind
+        from accelnn_kernels.compiler import why_nothing_compiles
 
-    from accelnn.training.runners.lowering import why_not_lowerable
+        from accelnn.training.runners.lowering import why_not_lowerable
 
     reason = why_nothing_compiles() if runner == "compiled" else None
     return reason or why_not_lowerable(network)
