@@ -28,7 +28,6 @@ from accelnn.training.data import TrainingData
 from accelnn.training.exclusive import alone
 from accelnn.training.runners.choice import choose_predictor
 from accelnn.training.sequential import Sequential
-from accelnn.training.stopping import finite_weights
 
 RANDOM_SEEDS = 2**31
 
@@ -193,19 +192,14 @@ class MultilayerPerceptron(BaseEstimator):
 
     def _train_by_steps(self, task: Task, random: np.random.RandomState, *, incremental: bool) -> None:
         self._solver = self._solver_to_train(random, incremental=incremental)
-        goes_back = self.early_stopping and not incremental
         continue_curves(self, validated=task.validation is not None)
-        best = self._best_weights
         network = self._network_to_train(self.alpha, anew=not incremental)
-        if goes_back and self._last_weights is not None and _equal(network.get_weights(), best):
+        goes_back = self.early_stopping and not incremental
+        if goes_back and self._last_weights is not None and _equal(network.get_weights(), self._best_weights):
             network.set_weights(self._last_weights)
         self._last_weights = None
         self.n_iter_ = 0
         history = train_by_steps(self, network, task, self._solver, random, incremental=incremental)
-        if goes_back and self._best_weights is not None:
-            if self._best_weights is best:  # the next warm start goes on from here
-                self._last_weights = finite_weights(network)
-            network.set_weights(self._best_weights)
         self._keep(network)
         if not (incremental or history.stopped_because or history.interrupted):
             self._warn_of_the_last_iteration()

@@ -12,6 +12,7 @@ from accelnn.errors import DivergenceError
 from accelnn.estimators.solvers import SMALLEST_RATE, SolverState
 from accelnn.messages import say
 from accelnn.training.callbacks import Callback
+from accelnn.training.history import History
 from accelnn.training.stopping import finite_weights
 
 
@@ -36,7 +37,8 @@ class Convergence(Callback):
     ) -> None:
         self._estimator, self._state, self._n_rows = estimator, state, n_rows
         self._constant, self._tolerance, self._early_stopping = constant, tolerance, early_stopping
-        self._goes_back, self._n_recorded = goes_back, 0
+        self.sets_final_weights, self._n_recorded = goes_back, 0
+        self._best_before = estimator._best_weights
 
     def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> bool:
         """Record the epoch; return whether to stop."""
@@ -52,7 +54,16 @@ class Convergence(Callback):
         if epoch == self._n_recorded:
             measured = () if e.validation_scores_ is None else ("val_loss", "val_score")
             self._record(dict.fromkeys(("loss", *measured), np.nan))
-        return self._goes_back and e._best_weights is not None
+        return self.sets_final_weights and e._best_weights is not None
+
+    def on_train_end(self, model: Any, history: History) -> None:
+        """Go back to the best weights; if those are of an earlier call, the next warm start goes on from here."""
+        e = self._estimator
+        if not self.sets_final_weights or e._best_weights is None:
+            return
+        if e._best_weights is self._best_before:
+            e._last_weights = finite_weights(model)
+        model.set_weights(e._best_weights)
 
     def _record(self, record: dict[str, float]) -> None:
         e = self._estimator
@@ -122,7 +133,7 @@ CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_")
 
 def begin_curves(estimator: BaseEstimator) -> None:
     """Set the attributes that ``Convergence`` fills, before the first epoch of a new training."""
-    estimator.loss_curve_ = []
+    estimator.loss_curve_, estimator.loss_ = [], np.nan  # until an epoch is over
     estimator.validation_scores_ = estimator.validation_loss_curve_ = None
     _begin_count(estimator)
 

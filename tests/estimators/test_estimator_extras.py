@@ -7,7 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accelnn import SGD, Adam, Callback, MLPClassifier, MLPRegressor, RMSprop, Sequential, get_backend, schedules
+from accelnn import (
+    SGD,
+    Adam,
+    Callback,
+    History,
+    MLPClassifier,
+    MLPRegressor,
+    RMSprop,
+    Sequential,
+    get_backend,
+    schedules,
+)
 from accelnn.network.activations import ACTIVATION_ENTRIES
 from tests.estimators.oracle import check_same, check_same_weights, fitted_pair, pair, quietly, rows, targets
 
@@ -202,6 +213,35 @@ def test_callbacks_see_the_sequential_and_can_stop(wrap: Any) -> None:
     assert [record["loss"] for record in watcher.records] == estimator.loss_curve_
     assert [record["val_loss"] for record in watcher.records] == estimator.validation_loss_curve_
     np.testing.assert_array_equal(watcher.models[-1].get_weights()[0], estimator.coefs_[0])
+
+
+class Last(Callback):
+    """Keeps the weights that there are at the end; may stop within the first epoch."""
+
+    def __init__(self, *, at_once: bool = False) -> None:
+        self.at_once = at_once
+
+    def on_chunk_end(self, model: Any, epoch: int, steps_done: int, steps_total: int, loss: float) -> bool:
+        return self.at_once
+
+    def on_train_end(self, model: Any, history: History) -> None:
+        self.weights = model.get_weights()
+
+
+def test_callbacks_see_the_best_weights_at_the_end() -> None:
+    last = Last()
+    estimator = MLPClassifier((4,), random_state=0, callbacks=last, early_stopping=True, learning_rate_init=0.3)
+    estimator.fit(rows(), targets("binary"))
+    assert np.argmax(estimator.validation_scores_) < estimator.n_iter_ - 1  # else there would be nothing to go back to
+    np.testing.assert_array_equal(last.weights[0], estimator.coefs_[0])
+
+
+def test_a_training_that_is_stopped_in_its_first_epoch_has_a_model_and_no_loss() -> None:
+    estimator = MLPClassifier((4,), batch_size=2, random_state=0, callbacks=Last(at_once=True))
+    estimator.fit(rows(), targets("binary"))
+    assert (estimator.n_iter_, estimator.loss_curve_) == (0, [])
+    assert np.isnan(estimator.loss_)
+    assert len(estimator.predict(rows())) == len(rows())
 
 
 @pytest.mark.parametrize("backend", ["cpu", "auto", get_backend("cpu")], ids=str)
