@@ -62,16 +62,14 @@ def say(line: str, stream: object) -> None:
     print(line, file=display(stream), flush=True)
 
 
-def warn(message: str, category: type[Warning] = AccelnnWarning, *, stacklevel: int | None = None) -> None:
-    """Warn as ``warnings.warn`` does, seen from the caller; raises only where a filter makes the warning an error.
+def warn(message: str, category: type[Warning] = AccelnnWarning) -> None:
+    """Warn at the line that called accelnn, however deep in it something is noticed.
 
-    ``stacklevel`` None is the line that called accelnn, however deep in it something is noticed.
-
-    Python writes warnings to ``sys.stderr``, and what goes wrong there, on a closed stream for one, comes out of
-    ``warnings.warn``.
+    Raises only where a filter makes the warning an error. Python writes warnings to ``sys.stderr``, and what goes wrong
+    there, on a closed stream for one, comes out of ``warnings.warn``.
     """
     try:
-        warnings.warn(message, category, stacklevel=_callers_level() if stacklevel is None else stacklevel + 1)
+        warnings.warn(message, category, stacklevel=_callers_level())
     except Warning:
         raise
     except (AttributeError, OSError, TypeError, ValueError):  # there is nobody to tell

@@ -207,7 +207,7 @@ class MultilayerPerceptron(BaseEstimator):
     def _warn_of_the_last_iteration(self) -> None:
         reached = f"Maximum iterations ({self.max_iter}) reached"
         message = f"Stochastic Optimizer: {reached} and the optimization hasn't converged yet."
-        warn(message, ConvergenceWarning, stacklevel=7)
+        warn(message, ConvergenceWarning)
 
     def _solver_to_train(self, random: np.random.RandomState, *, incremental: bool) -> SolverState:
         """Return what goes on from the last call, as a copy, or begins with this one."""
@@ -260,7 +260,7 @@ class MultilayerPerceptron(BaseEstimator):
         if version != __version__:
             written = f"this {type(self).__name__} was pickled by accelnn {version} and is loaded by {__version__}"
             message = f"{written}: its attributes may differ; train it again, or load it with the version it is from"
-            warn(message, stacklevel=2)
+            warn(message)
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:

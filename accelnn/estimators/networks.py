@@ -58,7 +58,7 @@ def usable_backend(name: Any) -> Backend:
     try:
         return get_backend(name)
     except BackendError as error:
-        warn(f"predicting on the CPU: {error}", stacklevel=4)
+        warn(f"predicting on the CPU: {error}")
         return get_backend("cpu")
 
 

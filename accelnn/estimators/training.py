@@ -114,7 +114,7 @@ def train_by_lbfgs(estimator: BaseEstimator, network: Sequential, task: Task) ->
             f"lbfgs failed to converge after {result.nit} iteration(s) (status={result.status}): {result.message}. "
             "Increase max_iter or max_fun, or scale the data."
         )
-        warn(message, ConvergenceWarning, stacklevel=6)
+        warn(message, ConvergenceWarning)
 
 
 class Shuffling:
@@ -147,7 +147,7 @@ def _batch_size(requested: Any, n: int) -> int:
         return min(AUTO_BATCH_SIZE, n)
     if requested > n:
         message = f"Got `batch_size` larger than sample size: {requested} is clipped to {n}"
-        warn(message, stacklevel=8)
+        warn(message)
     return min(int(requested), n)
 
 

@@ -126,7 +126,7 @@ class Training:
             except KeyboardInterrupt:
                 self.history.interrupted = True
                 message = "training was interrupted; the model keeps what it has learned"
-                warn(message, stacklevel=4)
+                warn(message)
         return self.history
 
     @property

@@ -98,7 +98,7 @@ class CheckpointFolder:
                 continue
             for failure in failures:
                 message = f"{failure}; the one before it, {found.path.name}, is used"
-                warn(message, stacklevel=6)
+                warn(message)
             return content
         if failures:
             raise CheckpointError(f"no checkpoint in {str(self.path)!r} can be used: {failures[0]}")

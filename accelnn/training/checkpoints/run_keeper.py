@@ -232,13 +232,13 @@ class CheckpointKeeper(Keeper):
         found = differences(before, machine_of(self._training))
         if found:
             message = f"the run goes on as before up to rounding, not bit by bit: {'; '.join(found)}"
-            warn(message, stacklevel=7)
+            warn(message)
 
     def _warn_of_an_end(self, epochs_before: int) -> None:
         reason, epochs = self._training.history.stopped_because, self._training.settings.epochs
         if reason is not None and epochs != epochs_before:
             message = f"epochs is {epochs}, but a callback has ended the run and nothing is trained: {reason}"
-            warn(message, stacklevel=7)
+            warn(message)
 
     @contextmanager
     def _understood(self) -> Iterator[None]:

@@ -192,7 +192,7 @@ def _fastest_ops(network: Network) -> PlainOps:
     if not _slowness_told.is_set():
         _slowness_told.set()
         message = f"{reason}: models train and predict with NumPy alone, slower"
-        warn(message, stacklevel=2)
+        warn(message)
     return PlainOps()
 
 
