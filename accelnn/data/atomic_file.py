@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import stat
@@ -34,7 +35,8 @@ def replace_file(
     except OSError as error:
         raise failure(f"cannot write {os.fspath(path)!r}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a read-only file system even where there is none
+            temporary.unlink(missing_ok=True)
 
 
 def checked_target(argument: str, path: str | os.PathLike[str]) -> Path:

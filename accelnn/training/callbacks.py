@@ -83,7 +83,7 @@ class Callback:
         """Called after every epoch with what the history recorded for it; return True to stop training.
 
         What a callback writes into ``record`` becomes a column of the history, and callbacks behind it see it: real
-        numbers, also of NumPy.
+        numbers, also of NumPy. What the run itself has recorded is not to be changed: that is an ArgumentError.
         """
         return None
 
@@ -193,7 +193,8 @@ class CallbackList(Callback):
     @callers_float_errors()
     def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> bool:
         """Tell every callback, also after one asked to stop; True if any did, with the reasons joined."""
-        return self._stops([c for c in self.callbacks if _recorded(c, model, epoch, record)])
+        own = dict(record)
+        return self._stops([c for c in self.callbacks if _recorded(c, model, epoch, record, own)])
 
     def _stops(self, stopping: list[Callback]) -> bool:
         if stopping:
@@ -258,13 +259,16 @@ def _checked_callback(callback: Any) -> Callback:
     return callback
 
 
-def _recorded(callback: Callback, model: Any, epoch: int, record: dict[str, float]) -> bool:
-    """Tell a callback of the end of an epoch; what it has written into the record becomes numbers."""
+def _recorded(callback: Callback, model: Any, epoch: int, record: dict[str, float], own: dict[str, float]) -> bool:
+    """Tell a callback of the end of an epoch; what it has added to the record of the run's ``own`` becomes numbers."""
     before, who = dict(record), type(callback).__name__
     stops = callback.on_epoch_end(model, epoch, record)
     written = dict(record)
     record.clear()
     record |= before  # which it is then after an error, too
+    for name, value in own.items():
+        if written.get(name) is not value:
+            raise invalid(f"record[{name!r}] of {who}", written.get(name), "the run has recorded it: use another name")
     record |= {name: real_number(f"record[{name!r}] of {who}", value) for name, value in written.items()}
     return bool(stops)
 

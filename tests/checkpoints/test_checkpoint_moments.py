@@ -74,7 +74,7 @@ def test_seconds_are_those_of_a_clock_that_never_goes_back(
 def test_the_best_epoch_is_kept_besides(tmp_path: Path, written: list[tuple[int, int, bool]]) -> None:
     class Beauty(Callback):
         def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> None:
-            record["loss"] = [0.5, 0.3, float("nan"), 0.3, 0.4][epoch]
+            record["val_loss"] = [0.5, 0.3, float("nan"), 0.3, 0.4][epoch]
 
     model = small_model()
     fit(model, checkpoint=Checkpoint(tmp_path, keep=1), callbacks=[Beauty()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import stat
 
 import pytest
@@ -50,6 +51,16 @@ def test_a_full_disk_is_one_clear_error(tmp_path):
     with pytest.raises(ModelFileError, match=r"cannot write .*file': No space left on device"):
         replace_file(tmp_path / "file", no_space)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_read_only_disk_is_one_clear_error(tmp_path, monkeypatch):
+    def is_read_only(path, *arguments, **options):
+        raise OSError(30, "Read-only file system")
+
+    for name in ("open", "unlink"):
+        monkeypatch.setattr(pathlib.Path, name, is_read_only)
+    with pytest.raises(ModelFileError, match=r"cannot write .*file': Read-only file system"):
+        replace_file(tmp_path / "file", write_new)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions and links as POSIX has them")

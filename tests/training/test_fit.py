@@ -252,6 +252,20 @@ def test_whatever_kind_of_number_a_metric_or_a_callback_has_json_takes_it(number
     assert json.dumps(model.evaluate(inputs(), targets(), metrics=mine)["mine"]) == "3.0"
 
 
+@pytest.mark.parametrize("change", [dict.clear, lambda record: record.update(loss=0.0)], ids=["clear", "update"])
+def test_a_callback_that_changes_what_the_run_has_recorded_is_told_so(change):
+    class Changes(Callback):
+        def on_epoch_end(self, model, epoch, record):
+            change(record)
+
+    model = model_of()
+    with pytest.raises(
+        ArgumentError, match=r"^record\['loss'\] of Changes is .*: the run has recorded it: use another"
+    ):
+        model.fit(inputs(), targets(), callbacks=Changes(), epochs=2, verbose=0)
+    assert model.history["loss"][0] > 0.0
+
+
 def test_who_writes_to_the_arguments_of_a_metric_is_told_so():
     """NumPy's sort, scaling and random shuffling in place: outputs and targets are those of the next metric too."""
     model, y = model_of(), targets()

@@ -85,6 +85,8 @@ def test_hyperparameters_of_steps_that_are_run_again():
 class Curve(Callback):
     """Records a metric as it is told, and the rate of each epoch."""
 
+    columns = ("cost",)
+
     def __init__(self, values: list[float]) -> None:
         self.values, self.rates = values, []
 
@@ -92,7 +94,7 @@ class Curve(Callback):
         self.rates.append(self.get_learning_rate())
 
     def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> None:
-        record["loss"] = self.values[epoch]
+        record["cost"] = self.values[epoch]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ class Curve(Callback):
 )
 def test_reduce_on_plateau(arguments, expected):
     curve = Curve([3.0, 2.0, 2.0, 2.5, 1.6, float("nan"), 1.7, 1.0])
-    plateau = ReduceOnPlateau("loss", factor=0.5, **arguments)
+    plateau = ReduceOnPlateau("cost", mode="min", factor=0.5, **arguments)
     history = model_of().fit(X, Y, optimizer=SGD(0.8), callbacks=[curve, plateau], **OPTIONS | {"epochs": 8})
     assert curve.rates == expected
     assert history["learning_rate"] == expected
