@@ -107,6 +107,13 @@ OTHER_ARGUMENTS: Mapping[str, str] = {
 }
 """Arguments elsewhere that have no counterpart of their own, and accelnn's way."""
 
+PARTICULAR: Mapping[str, str] = {
+    "fit lacks": "; data in chunks are for partial_fit",
+    "partial_fit lacks": "; data in chunks are given one chunk a call, for X, y in chunks",
+    "Sequential was given": "; layers are one list: Sequential([Dense(64, 'relu'), Dense(10, 'softmax')])",
+}
+"""What is added to the answer to a call that does not fit its signature, by how the answer begins."""
+
 
 def same_argument(name: str, known: Collection[str]) -> str | None:
     """Return the one of the arguments ``known`` that other libraries call ``name``, None if there is none."""
@@ -161,6 +168,10 @@ OF_MODELS: Mapping[str, str] = {
     **dict.fromkeys(("train", "eval"), _TRAIN_MODE),
     **dict.fromkeys(("to", "cuda", "cpu", "half", "float", "double"), _DEVICE),
     "device": "it is model.backend.device",
+    "optimizer": "it is an argument of fit; a callback changes the rate by self.set_learning_rate(0.001)",
+    **dict.fromkeys(("learning_rate", "lr"),
+                    "it belongs to the run: fit(learning_rate=0.01), and self.set_learning_rate(0.001) in a callback"),
+    "get_config": "use model.layers, which print as the calls that make them",
     **dict.fromkeys(("parameters", "named_parameters", "trainable_weights", "trainable_variables"),
                     "use model.get_weights() for copies, and layer.W, layer.b of model.layers"),
     **dict.fromkeys(("weights", "coefs_", "intercepts_", "state_dict"), "use model.get_weights() and set_weights"),

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any, ParamSpec, TypeVar
 
 from accelnn.errors import ArgumentTypeError
-from accelnn.habits import OTHER_ARGUMENTS, answer_to_argument
+from accelnn.habits import OTHER_ARGUMENTS, PARTICULAR, answer_to_argument
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,11 +104,12 @@ def _complaint(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapp
     if n_given > len(positional):
         more = [name for name in parameters if name not in positional]
         named = f"give the others by name, such as {more[0]}=..." if more else "leave the others out"
-        return f"{called} was given {n_given} arguments by position: it takes {', '.join(positional)}; {named}"
+        known = f"it takes {', '.join(positional)}; {named}{PARTICULAR.get(f'{called} was given', '')}"
+        return f"{called} was given {n_given} arguments by position: {known}"
     filled = {*positional[:n_given], *kwargs}
     missing = [name for name, p in parameters.items() if p.default is p.empty and name not in filled]
     if missing:
         call = ", ".join(name for name, p in parameters.items() if p.default is p.empty)
-        way = OTHER_ARGUMENTS.get(missing[0], f"call {called}({call})")
+        way = OTHER_ARGUMENTS.get(missing[0], f"call {called}({call}){PARTICULAR.get(f'{called} lacks', '')}")
         return f"{called} lacks {' and '.join(missing)}: {way}"
     return None

@@ -26,6 +26,7 @@ from accelnn.estimators.training import Task, train_by_lbfgs, train_by_steps
 from accelnn.messages import warn
 from accelnn.training.data import TrainingData
 from accelnn.training.exclusive import alone
+from accelnn.training.held_out import check_weights
 from accelnn.training.runners.choice import choose_predictor
 from accelnn.training.sequential import Sequential
 
@@ -154,6 +155,7 @@ class MultilayerPerceptron(BaseEstimator):
         if len(held_out) < 2:
             fix = "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             raise ArgumentError(f"{fix} It has {len(held_out)} rows")
+        check_weights(data, trained, held_out, "validation_fraction", fraction)
         return self._task(data, trained, data.rows(held_out))
 
     def _is_binary(self) -> bool:

@@ -145,6 +145,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         self.class_weight = class_weight
         self.callbacks = callbacks
 
+    @answering
     def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> MLPClassifier:
         """Train from new weights, or from those there are with ``warm_start``.
 
@@ -165,6 +166,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         return self
 
     @available_if(trains_by_steps)
+    @answering
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
         """Train for one pass over ``X (n, n_features)`` and ``y``; weights and solver go on where they were.
 

@@ -156,6 +156,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         self.schedule = schedule
         self.callbacks = callbacks
 
+    @answering
     def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> MLPRegressor:
         """Train from new weights, or from those there are with ``warm_start``.
 
@@ -176,6 +177,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         return self
 
     @available_if(trains_by_steps)
+    @answering
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Train for one pass over ``X (n, n_features)`` and ``y``; weights and solver go on where they were.
 

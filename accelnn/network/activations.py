@@ -58,6 +58,7 @@ ACTIVATION_ALIASES: dict[str, str] = {
     "ReLU": "relu",
     "LeakyReLU": "leaky_relu",
     "leakyrelu": "leaky_relu",
+    "lrelu": "leaky_relu",
     "ELU": "elu",
     "SELU": "selu",
     "Softplus": "softplus",
@@ -71,6 +72,15 @@ ACTIVATION_ALIASES: dict[str, str] = {
 }
 """What Keras, PyTorch and scikit-learn call them."""
 
+_ABSENT_ACTIVATIONS = {
+    **dict.fromkeys(("log_softmax", "LogSoftmax"), "use 'softmax': losses are computed from the values before it"),
+    **dict.fromkeys(("celu", "CELU"), "use 'elu', which is the same where alpha is 1"),
+    **dict.fromkeys(("prelu", "PReLU"), "use 'leaky_relu', whose slope is not learned"),
+    **dict.fromkeys(("relu6", "ReLU6"), "use 'relu', which has no upper bound"),
+    **dict.fromkeys(("mish", "Mish"), "use 'silu', a curve of the same kind"),
+    **dict.fromkeys(("softsign", "Softsign"), "use 'tanh', which has the same bounds"),
+}
+
 
 def resolve_activation(name: str, argument: str = "activation") -> ActivationEntry:
     """Return the entry of the activation ``name``, which may be one of ``ACTIVATION_ALIASES``.
@@ -79,4 +89,5 @@ def resolve_activation(name: str, argument: str = "activation") -> ActivationEnt
     name) if it is unknown; ``argument`` is the name in the message.
     """
     example = "identity" if name is None else "relu"
-    return ACTIVATION_ENTRIES[own_name(argument, name, ACTIVATION_ENTRIES, ACTIVATION_ALIASES, example)]
+    own = own_name(argument, name, ACTIVATION_ENTRIES, ACTIVATION_ALIASES, example, _ABSENT_ACTIVATIONS)
+    return ACTIVATION_ENTRIES[own]

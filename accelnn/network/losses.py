@@ -37,12 +37,14 @@ LOSS_ALIASES: dict[str, str] = {
     "mse_loss": "mse",
     "MSE": "mse",
     "squared_error": "mse",
+    "l2": "mse",
     "mean_absolute_error": "mae",
     "MeanAbsoluteError": "mae",
     "L1Loss": "mae",
     "l1_loss": "mae",
     "MAE": "mae",
     "absolute_error": "mae",
+    "l1": "mae",
     "Huber": "huber",
     "HuberLoss": "huber",
     "huber_loss": "huber",
@@ -53,7 +55,7 @@ LOSS_ALIASES: dict[str, str] = {
 
 _TWO = "'cross_entropy' belongs to softmax and 'binary_cross_entropy' to sigmoid; leave loss out to get the right one"
 _ABSENT_LOSSES = {
-    **dict.fromkeys(("log_loss", "logloss", "nll", "nll_loss", "NLLLoss", "BCE"), _TWO),
+    **dict.fromkeys(("log_loss", "logloss", "logistic", "nll", "nll_loss", "NLLLoss", "BCE"), _TWO),
     **dict.fromkeys(("kl_divergence", "KLDivergence", "KLDivLoss", "kl_div"),
                     "use 'cross_entropy' with rows of probabilities: its gradient is the same"),
     **dict.fromkeys(("root_mean_squared_error", "rmse"), "use 'mse', whose minimum is the same, with metrics='rmse'"),

@@ -269,7 +269,10 @@ def _recorded(callback: Callback, model: Any, epoch: int, record: dict[str, floa
     for name, value in own.items():
         if written.get(name) is not value:
             raise invalid(f"record[{name!r}] of {who}", written.get(name), "the run has recorded it: use another name")
-    record |= {name: real_number(f"record[{name!r}] of {who}", value) for name, value in written.items()}
+    for name, value in written.items():
+        if not isinstance(name, str):
+            raise wrong_type(f"a column of {who}", name, "use text as its name")
+        record[name] = real_number(f"record[{name!r}] of {who}", value)
     return bool(stops)
 
 

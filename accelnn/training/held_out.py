@@ -73,12 +73,19 @@ def _check_parts(data: TrainingData, validation_split: float, trained: np.ndarra
     if not len(held_out):
         fix = "each class has a single row, which stays in training; give validation_data"
         raise invalid("validation_split", validation_split, fix)
+    check_weights(data, trained, held_out, "validation_split", validation_split)
+
+
+def check_weights(
+    data: TrainingData, trained: np.ndarray, held_out: np.ndarray, argument: str, fraction: float
+) -> None:
+    """Raise ArgumentError, naming ``argument``, where the rows of one of the parts all weigh 0."""
     if data.weights is None:
         return
     for rows, what in ((trained, "learn from"), (held_out, "validate on")):
         if not data.weights[rows].any():
-            fix = f"of the {len(rows)} rows to {what} all weights are 0; give weights to more rows, or validation_data"
-            raise invalid("validation_split", validation_split, fix)
+            fix = f"of the {len(rows)} rows to {what} all weights are 0; give weights to more rows, or validation data"
+            raise invalid(argument, fraction, fix)
 
 
 def validation_rows(

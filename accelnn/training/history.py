@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from accelnn.data.atomic_file import checked_target, replace_file
 from accelnn.data.files import as_path
-from accelnn.errors import AccelnnError, ArgumentError, invalid
+from accelnn.errors import AccelnnError, ArgumentError, invalid, wrong_type
 from accelnn.habits import OF_HISTORIES, AnswersHabits
 from accelnn.training.arguments import real_number
 from accelnn.training.history_table import TIMING, history_table
@@ -91,8 +91,12 @@ class History(AnswersHabits):
 
         Raises:
             ArgumentError: an unknown column; the recorded ones are listed.
+            ArgumentTypeError: no name, such as the index of an epoch.
 
         """
+        if not isinstance(name, str):
+            fix = "columns have names, and lists of numbers: history['loss'][-1] is the last loss"
+            raise wrong_type("column", name, fix)
         if name not in self:
             raise unknown_column("column", name, self.keys())
         return [record.get(name, math.nan) for record in self.epochs]

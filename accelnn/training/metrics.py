@@ -129,7 +129,9 @@ METRIC_ALIASES: Final[dict[str, str]] = {
 
 _ERROR = "errors are positive here, lower is better: use "
 _ABSENT_METRICS = {
-    **dict.fromkeys(("auc", "AUC", "roc_auc", "f1", "F1Score", "precision", "Precision", "recall", "Recall"),
+    **dict.fromkeys(("auc", "AUC", "roc_auc", "roc_auc_score", "f1", "F1Score", "f1_score", "precision", "Precision",
+                     "precision_score", "recall", "Recall", "recall_score", "balanced_accuracy",
+                     "balanced_accuracy_score", "top_k_categorical_accuracy", "mean_absolute_percentage_error"),
                     "write a function of it, with (output, target) as NumPy arrays, and give that in its place"),
     "error_rate": "use 'accuracy', which is 1 - error_rate",
     "neg_mean_squared_error": f"{_ERROR}'mse'",

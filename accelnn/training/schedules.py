@@ -272,7 +272,9 @@ def as_schedule(value: Schedule | float, argument: str = "learning_rate") -> Sch
     """
     if isinstance(value, Schedule):
         return value
-    if isinstance(value, (str, type)):
+    if hasattr(value, "on_epoch_end"):
+        raise wrong_type(argument, value, "it is a callback, give it as one: callbacks=ReduceOnPlateau()")
+    if isinstance(value, (str, type)) or callable(value):
         raise wrong_type(argument, value, "use a number > 0 or a schedule such as Cosine(0.1)")
     return Constant(checked_number(argument, value, above=0))
 

@@ -193,6 +193,14 @@ def test_too_few_validation_rows_are_an_error_as_in_scikit_learn() -> None:
             estimator.fit(rows(10), targets("regression", 10))
 
 
+@pytest.mark.parametrize("kind", ["binary", "regression"])
+def test_parts_whose_rows_weigh_nothing_are_refused(kind: str) -> None:
+    ours, _ = pair(kind, early_stopping=True)
+    with pytest.raises(ArgumentError, match=r"validation_fraction is 0.1: of the \d+ rows to .* all weights"):
+        ours.fit(rows(N), targets(kind, N), np.eye(N)[0])
+    assert not hasattr(ours, "coefs_")
+
+
 @pytest.mark.parametrize("labels", [["no", "yes"], [0, 1], [False, True], [3, 7]])
 def test_a_label_of_too_few_rows_is_named_as_it_is(labels: list[Any]) -> None:
     y = np.array(labels)[[0, 0, 0, 1]]

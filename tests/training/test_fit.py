@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from accelnn import SGD, Adam, Dense, Dropout, Sequential, schedules
-from accelnn.errors import AccelnnWarning, ArgumentError, DivergenceError
+from accelnn.errors import AccelnnWarning, ArgumentError, ArgumentTypeError, DivergenceError
 from accelnn.training import evaluation
 from accelnn.training.callbacks import Callback
 from accelnn.training.runners import choice
@@ -264,6 +264,22 @@ def test_a_callback_that_changes_what_the_run_has_recorded_is_told_so(change):
     ):
         model.fit(inputs(), targets(), callbacks=Changes(), epochs=2, verbose=0)
     assert model.history["loss"][0] > 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("noted", "text", r"record\['noted'\] of Notes is 'text' of type str: record a real number"),
+        (3, 1.0, "a column of Notes is 3 of type int: use text as its name"),
+    ],
+)
+def test_what_is_no_column_of_numbers_cannot_be_recorded(name, value, message):
+    class Notes(Callback):
+        def on_epoch_end(self, model, epoch, record):
+            record[name] = value
+
+    with pytest.raises(ArgumentTypeError, match=message):
+        model_of().fit(inputs(), targets(), callbacks=Notes(), epochs=1, verbose=0)
 
 
 def test_who_writes_to_the_arguments_of_a_metric_is_told_so():

@@ -81,7 +81,6 @@ def test_best_is_never_nan():
     ("use", "message"),
     [
         (lambda h: h["val_los"], r"column is 'val_los': did you mean 'val_loss'\?"),
-        (lambda h: h[0], "column is 0: known names are "),
         (lambda h: h.best("mae"), "column is 'mae': known names are "),
         (lambda h: h.best("loss", mode="least"), "mode is 'least'"),
         (lambda h: h.record(), "give at least one column"),
