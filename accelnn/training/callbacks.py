@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -170,50 +170,53 @@ class CallbackList(Callback):
         """The callbacks that belong to a run: those with settings or a state of their own."""
         return [c for c in self.callbacks if _hears(c, "settings") or _hears(c, "state")]
 
-    @callers_float_errors()
     def on_train_begin(self, model: Any, plan: TrainingPlan) -> None:
         """Tell every callback, and forget why an earlier run was stopped."""
         self.stop_reason = None
-        for callback in self.callbacks:
-            callback.on_train_begin(model, plan)
+        with self._telling():
+            for callback in self.callbacks:
+                callback.on_train_begin(model, plan)
 
-    @callers_float_errors()
     def on_epoch_begin(self, model: Any, epoch: int, *, resumed: bool = False) -> None:
         """Tell every callback; where an epoch is ``resumed`` only those whose state does not know of it."""
-        for callback in self.callbacks:
-            if not (resumed and _hears(callback, "state")):
-                callback.on_epoch_begin(model, epoch)
+        with self._telling():
+            for callback in self.callbacks:
+                if not (resumed and _hears(callback, "state")):
+                    callback.on_epoch_begin(model, epoch)
 
-    @callers_float_errors()
     def on_chunk_end(self, model: Any, epoch: int, steps_done: int, steps_total: int, loss: float) -> bool:
         """Tell every callback that listens; the result is as for ``on_epoch_end``."""
         at = epoch, steps_done, steps_total, loss
-        return self._stops([c for c in self._chunk_listeners if c.on_chunk_end(model, *at)])
+        with self._telling():
+            return self._stops([c for c in self._chunk_listeners if c.on_chunk_end(model, *at)])
 
-    @callers_float_errors()
     def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> bool:
         """Tell every callback, also after one asked to stop; True if any did, with the reasons joined."""
         own = dict(record)
-        return self._stops([c for c in self.callbacks if _recorded(c, model, epoch, record, own)])
+        with self._telling():
+            return self._stops([c for c in self.callbacks if _recorded(c, model, epoch, record, own)])
+
+    def _telling(self) -> AbstractContextManager[None]:
+        """Return the block in which callbacks run; ``partial_fit`` is called often, and mostly without any."""
+        return callers_float_errors() if self.callbacks else nullcontext()
 
     def _stops(self, stopping: list[Callback]) -> bool:
         if stopping:
             self.stop_reason = "; ".join(c.stop_reason or type(c).__name__ for c in stopping)
         return bool(stopping)
 
-    @callers_float_errors()
     def on_divergence(self, model: Any, epoch: int, error: DivergenceError) -> bool:
         """Tell every callback; True if any will go back to good weights."""
-        answers = [c.on_divergence(model, epoch, error) for c in self.callbacks]
+        with self._telling():
+            answers = [c.on_divergence(model, epoch, error) for c in self.callbacks]
         return any(answers)
 
-    @callers_float_errors()
     def on_train_end(self, model: Any, history: History) -> None:
         """Tell every callback, even if one raises: a progress bar has to give the cursor back.
 
         Those that set the final weights come first, so that all others find them in the model.
         """
-        with ExitStack() as stack:
+        with self._telling(), ExitStack() as stack:
             ordered = sorted(self.callbacks, key=lambda callback: not callback.sets_final_weights)
             for callback in reversed(ordered):  # an exit stack runs the last one first
                 stack.callback(callback.on_train_end, model, history)

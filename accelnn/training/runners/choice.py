@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -171,13 +172,20 @@ def _why_not(runner: str, network: Network) -> str | None:
         place = {"compiled": "the CPU", "captured": "CUDA devices"}.get(runner)
         device = network.backend.device
         return f"no other works on {device}" if place is None else f"that one works on {place}, this model on {device}"
-    with signals_held():  # an import of Numba that is interrupted leaves a half of it behind
-        from accelnn_kernels.compiler import why_nothing_compiles
+    _import_compiler()
+    from accelnn_kernels.compiler import why_nothing_compiles
 
-        from accelnn.training.runners.lowering import why_not_lowerable
+    from accelnn.training.runners.lowering import why_not_lowerable
 
     reason = why_nothing_compiles() if runner == "compiled" else None
     return reason or why_not_lowerable(network)
+
+
+@cache
+def _import_compiler() -> None:
+    """Import Numba, once, while signals wait: an import that is interrupted leaves a half of it behind."""
+    with signals_held():
+        import accelnn.training.runners.lowering  # noqa: F401
 
 
 def _fastest_ops(network: Network) -> PlainOps:
