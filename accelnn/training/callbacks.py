@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from accelnn.arrays.float_errors import callers_float_errors
 from accelnn.errors import DivergenceError, invalid, wrong_type
 from accelnn.signatures import by_signature
@@ -187,8 +189,9 @@ class CallbackList(Callback):
     def on_chunk_end(self, model: Any, epoch: int, steps_done: int, steps_total: int, loss: float) -> bool:
         """Tell every callback that listens; the result is as for ``on_epoch_end``."""
         at = epoch, steps_done, steps_total, loss
+        listeners = self._chunk_listeners
         with self._telling():
-            return self._stops([c for c in self._chunk_listeners if c.on_chunk_end(model, *at)])
+            return self._stops([c for c in listeners if _is_to_stop("on_chunk_end", c, c.on_chunk_end(model, *at))])
 
     def on_epoch_end(self, model: Any, epoch: int, record: dict[str, float]) -> bool:
         """Tell every callback, also after one asked to stop; True if any did, with the reasons joined."""
@@ -276,7 +279,15 @@ def _recorded(callback: Callback, model: Any, epoch: int, record: dict[str, floa
         if not isinstance(name, str):
             raise wrong_type(f"a column of {who}", name, "use text as its name")
         record[name] = real_number(f"record[{name!r}] of {who}", value)
-    return bool(stops)
+    return _is_to_stop("on_epoch_end", callback, stops)
+
+
+def _is_to_stop(event: str, callback: Callback, answer: object) -> bool:
+    """Return what a callback has answered; a value that is there by chance must not end a run in silence."""
+    if answer is not None and not isinstance(answer, (bool, np.bool_)):
+        what = f"the result of {event} of {type(callback).__name__}"
+        raise wrong_type(what, answer, "return True to stop the training, else None")
+    return bool(answer)
 
 
 def _hears(callback: Callback, event: str) -> bool:

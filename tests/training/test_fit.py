@@ -282,6 +282,17 @@ def test_what_is_no_column_of_numbers_cannot_be_recorded(name, value, message):
         model_of().fit(inputs(), targets(), callbacks=Notes(), epochs=1, verbose=0)
 
 
+@pytest.mark.parametrize("event", ["on_epoch_end", "on_chunk_end"])
+def test_what_a_callback_returns_by_chance_ends_no_run_in_silence(event):
+    callback = Callback()
+    for answer in ({"loss": 0.1}, np.ones(2), 1):
+        setattr(callback, event, lambda *arguments, answer=answer: answer)
+        with pytest.raises(ArgumentTypeError, match=f"^the result of {event} of Callback is .*: return True to stop"):
+            model_of().fit(inputs(), targets(), callbacks=callback, epochs=2, verbose=0)
+    setattr(callback, event, lambda *arguments: np.bool_(True))
+    assert model_of().fit(inputs(), targets(), callbacks=callback, epochs=2, verbose=0).stopped_because == "Callback"
+
+
 def test_who_writes_to_the_arguments_of_a_metric_is_told_so():
     """NumPy's sort, scaling and random shuffling in place: outputs and targets are those of the next metric too."""
     model, y = model_of(), targets()
