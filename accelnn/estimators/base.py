@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,17 @@ from accelnn.arrays.backend import Backend, get_backend
 from accelnn.arrays.float_errors import own_float_errors
 from accelnn.errors import ArgumentError, DivergenceError, about, invalid
 from accelnn.estimators.convergence import CURVES, begin_curves, continue_curves
-from accelnn.estimators.initial_weights import Weights, initial_weights
+from accelnn.estimators.initial_weights import initial_weights
 from accelnn.estimators.inputs import as_rows, checked_data, checked_inputs, computing_dtype, row_weights
-from accelnn.estimators.networks import SCIKIT_OUTPUTS, load, make_network, penalize, unloaded, usable_backend
-from accelnn.estimators.parameters import STEP_SOLVERS, check_parameters, drawing_activations, hidden_sizes
-from accelnn.estimators.solvers import SolverState, make_optimizer, rate_rule
+from accelnn.estimators.networks import SCIKIT_OUTPUTS, load, made_of, make_network, penalize, unloaded, usable_backend
+from accelnn.estimators.parameters import (
+    STEP_SOLVERS,
+    check_parameters,
+    check_widths,
+    drawing_activations,
+    hidden_sizes,
+)
+from accelnn.estimators.solvers import SolverState
 from accelnn.estimators.training import Task, train_by_lbfgs, train_by_steps
 from accelnn.messages import warn
 from accelnn.training.data import TrainingData
@@ -49,6 +56,7 @@ class MultilayerPerceptron(BaseEstimator):
     validation_scores_: list[float] | None
     validation_loss_curve_: list[float] | None
     _network: Sequential | None = None
+    _network_of: tuple[Any, ...] = ()
     _best_weights: list[np.ndarray] | None = None
     _last_weights: list[np.ndarray] | None = None
     _solver: SolverState | None = None
@@ -115,6 +123,8 @@ class MultilayerPerceptron(BaseEstimator):
         random = check_random_state(self.random_state)
         if first:
             self._begin(X.shape[1], targets, dtype, random)
+        else:
+            check_widths(self)
         data = TrainingData(as_rows("X", X, dtype), targets, weights)
         task = self._split(data, y, validation, random)
         self._train(task, random, incremental=incremental)
@@ -186,7 +196,7 @@ class MultilayerPerceptron(BaseEstimator):
                 raise DivergenceError(f"{NOT_FINITE} In detail: {error}") from error
         else:
             total = len(task.data) if task.data.weights is None else float(task.data.weights.sum())
-            network = self._network_to_train(self.alpha / total, anew=True)
+            network = self._network_to_train(self.alpha / total)
             train_by_lbfgs(self, network, task)
             self._keep(network)
         if not all(np.isfinite(array).all() for array in (*self.coefs_, *self.intercepts_)):
@@ -195,7 +205,7 @@ class MultilayerPerceptron(BaseEstimator):
     def _train_by_steps(self, task: Task, random: np.random.RandomState, *, incremental: bool) -> None:
         self._solver = self._solver_to_train(random, incremental=incremental)
         continue_curves(self, validated=task.validation is not None)
-        network = self._network_to_train(self.alpha, anew=not incremental)
+        network = self._network_to_train(self.alpha)
         goes_back = self.early_stopping and not incremental
         if goes_back and self._last_weights is not None and _equal(network.get_weights(), self._best_weights):
             network.set_weights(self._last_weights)
@@ -213,25 +223,30 @@ class MultilayerPerceptron(BaseEstimator):
 
     def _solver_to_train(self, random: np.random.RandomState, *, incremental: bool) -> SolverState:
         """Return what goes on from the last call, as a copy, or begins with this one."""
-        if incremental and self._solver is not None:
-            return self._solver.copied()
-        seed = int(random.randint(RANDOM_SEEDS)) if np.any(self.dropout) else 0  # else the numbers are scikit-learn's
-        return SolverState(make_optimizer(self), rate_rule(self), seed=seed)
-
-    def _network_to_train(self, l2: float, *, anew: bool) -> Sequential:
-        """Return the network with the present weights; it remembers nothing that the next call could need."""
-        if self._network is None or anew:
-            self._network = self._new_network(get_backend(self.backend))
+        last = self._solver
+        if incremental and last is not None and last.goes_on(self):
+            state = last.copied()
         else:
-            load(self._network, self._weights())
-        penalize(self._network, float(l2))
-        return self._network
+            state = SolverState.fresh(self)
+        if np.any(self.dropout) and not state.seed:  # without dropout the numbers that are drawn are scikit-learn's
+            state.seed = int(random.randint(RANDOM_SEEDS))
+        return state
 
-    def _new_network(self, backend: Backend) -> Sequential:
-        return make_network(self, self._weights(), backend, seed=0 if self._solver is None else self._solver.seed)
+    def _network_to_train(self, l2: float) -> Sequential:
+        network = self._present_network(get_backend)
+        penalize(network, float(l2))
+        return network
 
-    def _weights(self) -> Weights:
-        return self.coefs_, self.intercepts_
+    def _present_network(self, backend_of: Callable[[Any], Backend]) -> Sequential:
+        """Return the network with the present weights; it remembers nothing that the next call could need."""
+        seed = 0 if self._solver is None else self._solver.seed
+        weights, parts, network = (self.coefs_, self.intercepts_), (*made_of(self), seed), self._network
+        if network is None or parts != self._network_of:
+            network = make_network(self, weights, backend_of(self.backend), seed=seed)
+            self._network, self._network_of = network, parts
+        else:
+            load(network, weights)  # they are the user's to change
+        return network
 
     def _keep(self, network: Sequential) -> None:
         self.coefs_, self.intercepts_ = unloaded(network)
@@ -241,19 +256,17 @@ class MultilayerPerceptron(BaseEstimator):
         """Return the outputs (n, n_outputs_) for ``X (n, n_features)``; ``scores``: before their activation."""
         check_is_fitted(self)
         X = checked_inputs(self, X)
-        network = self._network
         with own_float_errors():
-            if network is None:
-                network = self._network = self._new_network(usable_backend(self.backend))
-            else:
-                load(network, self._weights())  # they are the user's to change
+            network = self._present_network(usable_backend)
             rows = as_rows("X", X, network.dtype)
             return choose_predictor(network, rows, scores=scores).predict(rows)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to a device or to this process; it is made again when it is needed."""
         state: dict[str, Any] = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_network"} | {_VERSION: __version__}
+        return {name: value for name, value in state.items() if name not in ("_network", "_network_of")} | {
+            _VERSION: __version__
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over a state; warn if another version of accelnn has written it."""

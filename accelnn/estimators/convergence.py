@@ -100,15 +100,15 @@ class Convergence(Callback):
 
     def _lower_by_time(self) -> None:
         """Lower an "invscaling" rate by the number of rows seen."""
-        e = self._estimator
-        if self._state.rule == e.learning_rate == "invscaling":
-            self.set_learning_rate(float(e.learning_rate_init) / (e.t_ + 1) ** float(e.power_t))
+        state = self._state
+        if state.rule == "invscaling":
+            self.set_learning_rate(state.initial_rate / (self._estimator.t_ + 1) ** state.power_t)
 
     def _give_up(self) -> bool:
         e = self._estimator
         measure = "Validation score" if self._early_stopping else "Training loss"
         reason = f"{measure} did not improve more than tol={e.tol:f} for {e.n_iter_no_change} consecutive epochs."
-        if not self._state.rule == e.learning_rate == "adaptive":
+        if self._state.rule != "adaptive":
             return self._stop(f"{reason} Stopping.")
         if self.get_learning_rate() <= SMALLEST_RATE:
             return self._stop(f"{reason} Learning rate too small. Stopping.")

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from accelnn.arrays.backend import Backend, get_backend
 from accelnn.errors import BackendError, ShapeError
 from accelnn.estimators.initial_weights import Weights
-from accelnn.estimators.parameters import dropout_rates, hidden_activations, hidden_sizes
+from accelnn.estimators.parameters import dropout_rates, hidden_activations
 from accelnn.messages import warn
 from accelnn.network.layers import Dense, Dropout
 from accelnn.network.layers.base import Layer
@@ -24,7 +24,7 @@ def make_network(estimator: BaseEstimator, weights: Weights, backend: Backend, *
     """Return the network of an estimator whose ``out_activation_`` is set, with these weights; ``seed`` of dropout."""
     coefs = weights[0]
     dtype: Any = coefs[0].dtype.name
-    layers = _layers(estimator, coefs[-1].shape[1])
+    layers = _layers(estimator, coefs)
     network = Sequential(layers, n_in=len(coefs[0]), dtype=dtype, backend=backend, seed=seed)
     load(network, weights)
     return network
@@ -62,13 +62,19 @@ def usable_backend(name: Any) -> Backend:
         return get_backend("cpu")
 
 
-def _layers(estimator: BaseEstimator, n_outputs: int) -> list[Layer]:
+def made_of(estimator: BaseEstimator) -> tuple[Any, ...]:
+    """Return what the user may change in a network with the present weights: one made of something else is no more."""
+    n_layers = len(estimator.coefs_) - 1
+    return hidden_activations(estimator, n_layers), dropout_rates(estimator, n_layers), estimator.backend
+
+
+def _layers(estimator: BaseEstimator, coefs: list[np.ndarray]) -> list[Layer]:
     layers: list[Layer] = []
-    each = zip(hidden_sizes(estimator), hidden_activations(estimator), dropout_rates(estimator), strict=True)
-    for units, activation, rate in each:
-        layers.append(Dense(units, activation, initializer="zeros"))
+    activations, rates, _ = made_of(estimator)
+    for coef, activation, rate in zip(coefs, activations, rates, strict=False):  # the last one is the output layer's
+        layers.append(Dense(coef.shape[1], activation, initializer="zeros"))
         if rate > 0.0:
             layers.append(Dropout(rate))
     here = {there: name for name, there in SCIKIT_OUTPUTS.items()}
     activation = here.get(estimator.out_activation_, estimator.out_activation_)
-    return [*layers, Dense(n_outputs, activation, initializer="zeros")]
+    return [*layers, Dense(coefs[-1].shape[1], activation, initializer="zeros")]

@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state
 
 from accelnn.arrays.backend import get_backend
 from accelnn.errors import ArgumentError, ArgumentTypeError, ParameterError, invalid, unknown_name, wrong_type
+from accelnn.messages import warn
 from accelnn.network.activations import ACTIVATION_ALIASES, ACTIVATION_ENTRIES, resolve_activation
 from accelnn.network.arguments import flag, integer
 from accelnn.network.losses import LOSS_ALIASES
@@ -53,37 +54,49 @@ def hidden_sizes(estimator: BaseEstimator) -> list[int]:
     return [int(size) for size in _each_size(estimator.hidden_layer_sizes)]
 
 
-def hidden_activations(estimator: BaseEstimator) -> list[str]:
+def hidden_activations(estimator: BaseEstimator, n_layers: int) -> list[str]:
     """Return the activations of the hidden layers, by their names here."""
-    return [resolve_activation(name).name for name in _one_each(estimator, estimator.activation)]
+    return [resolve_activation(name).name for name in _one_each("activation", estimator.activation, n_layers)]
 
 
 def drawing_activations(estimator: BaseEstimator) -> list[str]:
     """Return by which activation the first weights of each layer are drawn: the output layer as the last hidden one."""
-    hidden = hidden_activations(estimator)
+    hidden = hidden_activations(estimator, len(hidden_sizes(estimator)))
     if hidden:
         return [*hidden, hidden[-1]]
     name = estimator.activation if isinstance(estimator.activation, str) else "identity"
     return [resolve_activation(name).name]
 
 
-def dropout_rates(estimator: BaseEstimator) -> list[float]:
+def dropout_rates(estimator: BaseEstimator, n_layers: int) -> list[float]:
     """Return the dropout rates behind the hidden layers."""
-    return [float(rate) for rate in _one_each(estimator, estimator.dropout)]
+    return [float(rate) for rate in _one_each("dropout", estimator.dropout, n_layers)]
 
 
-def _one_each(estimator: BaseEstimator, value: Any) -> list[Any]:
+def check_widths(estimator: BaseEstimator) -> None:
+    """Raise ParameterError if weights of another number of layers are to go on, and warn if they have other widths."""
+    there, asked = [coef.shape[1] for coef in estimator.coefs_[:-1]], hidden_sizes(estimator)
+    fix = f"the weights there are belong to {there}; fit without warm_start to begin with others"
+    if len(there) != len(asked):
+        raise ParameterError(str(invalid("hidden_layer_sizes", asked, fix)))
+    if there != asked:
+        warn(f"hidden_layer_sizes={asked} has no effect: {fix}")
+
+
+def _one_each(name: str, value: Any, n_layers: int) -> list[Any]:
     """Return a value for each hidden layer: the same for all, unless there is a tuple or a list."""
-    return list(value) if isinstance(value, (tuple, list)) else [value] * len(hidden_sizes(estimator))
+    if not isinstance(value, (tuple, list)):
+        return [value] * n_layers
+    if len(value) != n_layers:
+        raise invalid(name, value, f"give one for each of the {n_layers} hidden layers, or a single one for all")
+    return list(value)
 
 
 def _check_per_layer(estimator: BaseEstimator) -> None:
     n_layers = len(hidden_sizes(estimator))
-    for name in ("activation", "dropout"):
-        value = getattr(estimator, name)
-        if isinstance(value, (tuple, list)) and len(value) != n_layers:
-            raise invalid(name, value, f"give one for each of the {n_layers} hidden layers, or a single one for all")
-    if estimator.solver == "lbfgs" and estimator.optimizer is None and any(dropout_rates(estimator)):
+    hidden_activations(estimator, n_layers)
+    rates = dropout_rates(estimator, n_layers)
+    if estimator.solver == "lbfgs" and estimator.optimizer is None and any(rates):
         raise invalid("dropout", estimator.dropout, "leave it out with solver='lbfgs', or use 'adam' or 'sgd'")
 
 

@@ -60,29 +60,48 @@ class ScikitAdam(Adam):
 class SolverState:
     """What a solver remembers from one call to the next: plain numbers and host arrays, so it can be pickled.
 
-    ``rule`` is by which the rate changes between epochs, ``rate`` what it has become, None where it is the optimizer's.
-    ``seed`` is that of the dropout masks. Nobody writes to ``moments``: they may be mapped from a file.
+    ``rule`` is by which the rate changes between epochs, from ``initial_rate`` and with ``power_t``; ``rate`` is what
+    it has become, None where it is the optimizer's. ``own`` are the estimator's ``optimizer`` and ``schedule``: others
+    begin anew. ``seed`` is that of the dropout masks, 0 until there are some. Nobody writes to ``moments``: they may be
+    mapped from a file.
     """
 
     optimizer: Optimizer
     rule: str = "constant"
+    initial_rate: float = 0.001
+    power_t: float = 0.5
+    own: tuple[Any, Any] = (None, None)
     rate: float | None = None
     seed: int = 0
     steps: int = 0
     moments: list[np.ndarray[Any, Any]] = field(default_factory=list)
+
+    @classmethod
+    def fresh(cls, estimator: BaseEstimator) -> SolverState:
+        """Return the state in which the solver that the estimator's parameters describe begins."""
+        numbers = float(estimator.learning_rate_init), float(estimator.power_t)
+        return cls(_make_optimizer(estimator), _rate_rule(estimator), *numbers, _own(estimator))
+
+    def goes_on(self, estimator: BaseEstimator) -> bool:
+        """Whether the optimizer and the schedule are still the user's; scikit-learn's parameters act in ``fit``."""
+        return self.own == _own(estimator)
 
     def copied(self) -> SolverState:
         """Return a state that a training may change, without a change of this one."""
         return replace(self)
 
 
-def rate_rule(estimator: BaseEstimator) -> str:
+def _own(estimator: BaseEstimator) -> tuple[Any, Any]:
+    return estimator.optimizer, estimator.schedule
+
+
+def _rate_rule(estimator: BaseEstimator) -> str:
     """Return the rule of scikit-learn by which the rate changes between epochs: of its own "sgd" without a schedule."""
     is_theirs = estimator.solver == "sgd" and estimator.optimizer is None and estimator.schedule is None
     return estimator.learning_rate if is_theirs else "constant"
 
 
-def make_optimizer(estimator: BaseEstimator) -> Optimizer:
+def _make_optimizer(estimator: BaseEstimator) -> Optimizer:
     """Return the optimizer that the estimator's parameters describe."""
     if estimator.optimizer is None:
         optimizer = _scikit_optimizer(estimator)

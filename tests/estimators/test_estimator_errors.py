@@ -12,7 +12,7 @@ import pytest
 from sklearn import neural_network
 
 from accelnn import MLPClassifier, MLPRegressor
-from accelnn.errors import AccelnnError, ArgumentError, DivergenceError, ParameterError, ShapeError
+from accelnn.errors import ArgumentError, DivergenceError, ParameterError, ShapeError
 from tests.estimators.oracle import fitted_pair, quietly, rows, targets
 
 # parameter, value, what is said of the value, what to do. scikit-learn refuses all of these too.
@@ -231,10 +231,3 @@ def test_weights_that_do_not_belong_to_the_network() -> None:
     estimator.coefs_[0] = estimator.coefs_[0][:, :-1]
     with pytest.raises(ShapeError, match="coefs_ and intercepts_ have shapes"):
         estimator.predict(rows())
-
-
-def test_other_hidden_layers_cannot_go_on() -> None:
-    estimator = fitted_pair("multiclass", max_iter=2, warm_start=True)[0]
-    estimator.set_params(hidden_layer_sizes=(9,))
-    with pytest.raises(AccelnnError):
-        estimator.fit(rows(), targets("multiclass"))
