@@ -264,9 +264,8 @@ class MultilayerPerceptron(BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to a device or to this process; it is made again when it is needed."""
         state: dict[str, Any] = super().__getstate__()
-        return {name: value for name, value in state.items() if name not in ("_network", "_network_of")} | {
-            _VERSION: __version__
-        }
+        made_again = ("_network", "_network_of")
+        return {name: value for name, value in state.items() if name not in made_again} | {_VERSION: __version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over a state; warn if another version of accelnn has written it."""
