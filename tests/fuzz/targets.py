@@ -103,7 +103,7 @@ def _resume(path: Path) -> None:
 def _run(folder: Path, every: str = "100 epochs", keep: int = 1) -> None:
     model = Sequential([Dense(2, "relu"), BatchNorm(), Dense(2, "softmax")], n_in=3, seed=0, backend="cpu")
     checkpoint = Checkpoint(folder, every, keep, best=False)
-    model.fit(X, Y, epochs=2, batch_size=3, runner="plain", verbose=0, checkpoint=checkpoint, resume=True)
+    model.fit(X, Y, epochs=2, batch_size=2, runner="plain", verbose=0, checkpoint=checkpoint, resume=True)
 
 
 def _archive(members: tuple[str, ...], parts: list[bytes]) -> bytes:

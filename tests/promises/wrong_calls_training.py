@@ -96,7 +96,7 @@ TRAINING = [
     ('METRICS["r2"](X, X[:, :2])', ShapeError, "output has shape (12, 3) and target (12, 2): give a target of the"),
     ('METRICS["mae"](None, X)', ArgumentTypeError, "output is None of type NoneType: use an array of real numbers"),
     ('history()["los"]', ArgumentError, "column is 'los': did you mean 'loss'?"),
-    ("history()[0]", ArgumentError, "column is 0:"),
+    ("history()[0]", ArgumentTypeError, "column is 0 of type int: columns have names"),
     ('history().best("share")', ArgumentError, "metric is 'share': say mode='max' or mode='min', its name does not"),
     ('history().best("loss", "m")', ArgumentError, "mode is 'm':"),
     ('History().best("loss")', ArgumentError, "column is 'loss':"),

@@ -88,7 +88,8 @@ def test_a_bias_that_batch_norm_takes_away_again(use_threads):
 @pytest.mark.parametrize("n_last", [1, 2])
 def test_a_last_batch_with_fewer_rows_than_threads(n_last, use_threads):
     n = 48 + n_last
-    layers = LAYERS["everything"]
+    left_out = BatchNorm if n_last == 1 else ()  # it takes no single row
+    layers = lambda: [layer for layer in LAYERS["everything"]() if not isinstance(layer, left_out)]  # noqa: E731
     check_runners_agree(use_threads, layers, inputs(n=n), targets(n=n), **STEADY)
 
 

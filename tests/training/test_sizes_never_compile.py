@@ -38,7 +38,7 @@ SIZES = """
         train([1], threads=threads)
         train([300, 200], n_in=1000, n_out=17, batch_size=64, rows=400, threads=threads)
         train([7] * 12, threads=threads)
-        train([5], batch_size=1, threads=threads)
+        train([5], batch_size=2, threads=threads)
         train([5], batch_size=None, threads=threads)
         train([5], seed=1, n_in=1, threads=threads)
         train([], threads=threads)
